@@ -1,0 +1,1 @@
+"""Framehouse: computer-vision datasets, managed."""

@@ -1,0 +1,1 @@
+"""The canonical model: schema, labels, geometry and masks, all of them columns."""

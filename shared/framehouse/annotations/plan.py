@@ -1,0 +1,85 @@
+"""The files that pass between the steps of an import: the read plan, and what media adds to it.
+
+A read plan is made by conversion: one row an image, one record batch a shard, in the order of the archive. Media
+answers for each shard with as many rows, and ingest joins the two with the labels.
+"""
+
+import msgspec
+import pyarrow as pa
+
+from framehouse.annotations.schema import RANGE
+
+PLAN_FIELDS = [
+    pa.field("path", pa.string()),
+    pa.field("split", pa.string()),  # canonical; empty for none
+    pa.field("split_name", pa.string()),  # as the source spelled it
+    # Where the image lies, as the archive's index says it; all null where the archive has labels for it but no bytes.
+    pa.field("entry_path", pa.string()),  # in the archive, for messages
+    pa.field("object", pa.string()),
+    pa.field("header_offset", pa.int64()),
+    pa.field("data_offset", pa.int64()),
+    pa.field("stored_size", pa.int64()),
+    pa.field("size", pa.int64()),
+    pa.field("method", pa.int8()),
+    pa.field("crc32", pa.uint32()),
+    # As the labels say it; null where they do not.
+    pa.field("width", pa.int32()),
+    pa.field("height", pa.int32()),
+    pa.field("frame", pa.int64()),
+    pa.field("image_attributes", pa.string()),
+    pa.field("source", pa.string()),
+]
+"""Columns of a read plan; a format may append its own."""
+
+MEDIA_SCHEMA = pa.schema(
+    [
+        pa.field("usable", pa.bool_()),  # false: an issue says why, and the image is left out
+        pa.field("hash", pa.string()),
+        pa.field("format", pa.string()),
+        pa.field("width", pa.int32()),  # upright; null where there are no bytes
+        pa.field("height", pa.int32()),
+        pa.field("bytes", pa.int64()),
+        pa.field("orientation", pa.int8()),
+        pa.field("original", RANGE),
+        pa.field("normalised", RANGE),
+        pa.field("preview", RANGE),
+    ]
+)
+"""What media says of the images of a shard, row by row of the plan."""
+
+HEAD_KEY = b"framehouse.plan"
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A piece of the label files that one step reads. Aligned formats have none: their part is the shard itself."""
+
+    path: str
+    """File in the archive, for messages."""
+    key: str
+    """Object in the bucket that the bytes lie in."""
+    offset: int
+    length: int
+    detail: str = ""
+    """What the format needs besides, in its own words (JSON)."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a read plan says as a whole. It lies in the metadata of the plan's schema, beside the labels."""
+
+    format: str
+    aligned: bool
+    parts: list[Part]
+    shard_starts: list[int]
+    """Row at which each shard begins, and the number of rows at the end: one more than there are shards."""
+    has_bytes: bool
+    """Whether the archive holds any images at all."""
+
+
+def with_head(schema: pa.Schema, head: Head) -> pa.Schema:
+    """The same Arrow schema, carrying `head`."""
+    return schema.with_metadata({**(schema.metadata or {}), HEAD_KEY: msgspec.json.encode(head)})
+
+
+def head_of(schema: pa.Schema) -> Head:
+    """The head that a plan's schema carries."""
+    return msgspec.json.decode(schema.metadata[HEAD_KEY], type=Head)

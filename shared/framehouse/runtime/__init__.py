@@ -1,0 +1,1 @@
+"""What every service runs on: settings, server, channels, errors, jobs and telemetry."""

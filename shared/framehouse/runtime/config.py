@@ -1,0 +1,77 @@
+"""Settings, read from `FRAMEHOUSE_*` variables and, for secrets, from files.
+
+The same names configure a laptop and a cluster. A secret may lie in a file named like its variable in the folder that
+`FRAMEHOUSE_SECRETS_DIR` names.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything a process can be told. Fields that a service does not use are ignored by it."""
+
+    model_config = SettingsConfigDict(env_prefix="FRAMEHOUSE_", extra="ignore")
+
+    host: str = "127.0.0.1"
+    """Address that servers listen on."""
+    port: int | None = None
+    """Port of the service's gRPC server; unset takes the one in `topology.PORTS`."""
+    metrics_port: int | None = None
+    """Port of `/metrics`; unset takes the gRPC port plus 1000. The gateway serves it on its HTTP port."""
+    http_port: int = 8080
+    """Port of the gateway's HTTP/JSON face."""
+    log_level: str = "info"
+    drain_seconds: float = 20.0
+    """How long calls in flight may go on after SIGTERM."""
+
+    ingest_address: str = "127.0.0.1:50051"
+    media_address: str = "127.0.0.1:50052"
+    conversion_address: str = "127.0.0.1:50053"
+    statistics_address: str = "127.0.0.1:50054"
+    export_address: str = "127.0.0.1:50055"
+
+    store_endpoint: str = "127.0.0.1:8333"
+    """host:port of the S3 API."""
+    store_public_endpoint: str = ""
+    """host:port that presigned URLs name; empty takes `store_endpoint`."""
+    store_secure: bool = False
+    """Whether the S3 API is spoken over TLS."""
+    store_region: str = "us-east-1"
+    store_bucket: str = "framehouse"
+    store_access_key: str = "framehouse"
+    store_secret_key: SecretStr = SecretStr("")
+
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+    concurrent_activities: int = os.cpu_count() or 1
+    """Steps of jobs that one process works on at once."""
+
+    database_url: SecretStr = SecretStr("sqlite:///framehouse.db")
+    """SQLAlchemy URL of the catalogue; only ingest opens it."""
+
+    upload_expiry_seconds: int = 24 * 3600
+    """Life of an upload's URLs."""
+    download_expiry_seconds: int = 24 * 3600
+    """Life of an export's URL."""
+    shard_images: int = 500
+    """Images of one shard at most."""
+    shard_bytes: int = 64 << 20
+    """Bytes of the images of one shard at most, unless a single image is larger."""
+    max_image_bytes: int = 50 << 20
+    max_image_pixels: int = 200_000_000
+    max_archive_bytes: int = 100 << 30
+    max_archive_entries: int = 5_000_000
+    max_expansion_ratio: int = 200
+    """Unpacked bytes of an entry over its packed bytes."""
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    folder = os.environ.get("FRAMEHOUSE_SECRETS_DIR", "")
+    return Settings(_secrets_dir=folder if folder and Path(folder).is_dir() else None)  # type: ignore[call-arg]

@@ -1,0 +1,140 @@
+"""Errors with the facts that mend them, raised where they are known and turned into a status once.
+
+A handler raises one of these; the server's interceptor answers with the canonical code and `google.rpc` details, the
+activity wrapper fails the job with the same status. Anything else that escapes is a defect and becomes `INTERNAL`
+without a stack trace for the client.
+"""
+
+from collections.abc import Mapping
+
+import grpc
+from google.protobuf import any_pb2, message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+DOMAIN = "framehouse.dev"
+"""Domain of the reasons in `ErrorInfo`."""
+
+
+class ServiceError(Exception):
+    """Base of all errors that a client may see. `reason` is stable, UPPER_SNAKE_CASE."""
+
+    code: grpc.StatusCode = grpc.StatusCode.INTERNAL
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        reason: str,
+        details: tuple[message.Message, ...] = (),
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.text = text
+        self.reason = reason
+        self.details = (
+            error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=dict(facts or {})),
+            *details,
+        )
+
+    def status(self) -> status_pb2.Status:
+        """The error as `google.rpc.Status`, details included."""
+        status = status_pb2.Status(code=self.code.value[0], message=self.text)
+        for detail in self.details:
+            packed = any_pb2.Any()
+            packed.Pack(detail)
+            status.details.append(packed)
+        return status
+
+
+class InvalidArgument(ServiceError):
+    """The request itself is wrong. `field` names the field, by its path in the message."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+
+    def __init__(
+        self, text: str, *, reason: str = "INVALID_ARGUMENT", field: str = "", facts: Mapping[str, str] | None = None
+    ) -> None:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
+        details = (error_details_pb2.BadRequest(field_violations=[violation]),) if field else ()
+        super().__init__(text, reason=reason, details=details, facts=facts)
+
+
+class NotFound(ServiceError):
+    """A named resource does not exist."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+    def __init__(self, kind: str, name: str, remedy: str = "") -> None:
+        text = f"{kind} {name!r} does not exist" + (f"; {remedy}" if remedy else "")
+        info = error_details_pb2.ResourceInfo(resource_type=kind, resource_name=name, description=text)
+        super().__init__(text, reason=f"{kind.upper().replace(' ', '_')}_NOT_FOUND", details=(info,))
+
+
+class AlreadyExists(ServiceError):
+    """A resource of that name exists."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+
+    def __init__(self, kind: str, name: str, remedy: str = "") -> None:
+        text = f"{kind} {name!r} exists already" + (f"; {remedy}" if remedy else "")
+        info = error_details_pb2.ResourceInfo(resource_type=kind, resource_name=name, description=text)
+        super().__init__(text, reason=f"{kind.upper().replace(' ', '_')}_EXISTS", details=(info,))
+
+
+class FailedPrecondition(ServiceError):
+    """The system is not in the state that the call needs; retrying alone does not help."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Aborted(ServiceError):
+    """Somebody else changed the resource first; read it again and retry."""
+
+    code = grpc.StatusCode.ABORTED
+
+
+class Unavailable(ServiceError):
+    """Something that the service needs does not answer; retrying helps once it is back."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self, what: str, address: str, cause: str = "") -> None:
+        text = f"{what} at {address} does not answer" + (f": {cause}" if cause else "")
+        super().__init__(text, reason="DEPENDENCY_UNAVAILABLE", facts={"dependency": what, "address": address})
+
+
+class Cancelled(ServiceError):
+    """The job was cancelled by its user."""
+
+    code = grpc.StatusCode.CANCELLED
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, reason="CANCELLED")
+
+
+class Internal(ServiceError):
+    """A defect of ours; the log has the stack trace under the request id."""
+
+    def __init__(self, request_id: str) -> None:
+        text = f"internal error; the server's log has the details under request id {request_id}"
+        super().__init__(text, reason="INTERNAL", facts={"request_id": request_id})
+
+
+RETRIABLE = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.INTERNAL,
+}
+"""Codes after which a job's step is tried again."""
+
+
+def code_name(number: int) -> str:
+    """`NOT_FOUND` for 5."""
+    return str(code_pb2.Code.Name(number))
+
+
+def explain(status: status_pb2.Status) -> str:
+    """A status as one line for a person: the message, and the code where the message is empty."""
+    return status.message or code_name(status.code)

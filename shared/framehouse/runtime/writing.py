@@ -1,0 +1,113 @@
+"""The story of writing an archive: plan, write the shards, finish, assemble. Exports and conversions tell it alike."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from temporalio import workflow
+
+from framehouse.runtime.jobs import step, together
+from framehouse.runtime.progress import Reporter, Tracked
+from framehouse.v1 import conversion_pb2, dataset_pb2, export_pb2
+
+T = TypeVar("T")
+
+SHARDS_A_CHILD = 200
+"""Shards that one child workflow looks after, so that no history grows with the dataset."""
+CHILDREN_AT_ONCE = 8
+
+STAGES = (("labels written", "shards"), ("archive", "bytes"))
+"""What this story adds to a job's stages."""
+
+
+@dataclass
+class ShardRun:
+    """A run of shards that one child writes."""
+
+    plan_key: str
+    first: int
+    count: int
+    output_prefix: str
+
+
+def bundle_key(prefix: str, shard: int) -> str:
+    """Where the bundle of a shard goes."""
+    return f"{prefix}{shard:06d}"
+
+
+@workflow.defn(name="WriteShards")
+class WriteShards:
+    """Writes a run of shards."""
+
+    @workflow.run
+    async def run(self, shards: ShardRun) -> None:
+        reporter = Reporter("labels written", shards.count)
+
+        async def write(shard: int) -> None:
+            request = conversion_pb2.WriteShardRequest(
+                plan_key=shards.plan_key, shard=shard, output_key=bundle_key(shards.output_prefix, shard)
+            )
+            await step(request, conversion_pb2.WriteShardResponse)
+            await reporter.add(1)
+
+        await together(write(shard) for shard in range(shards.first, shards.first + shards.count))
+        await reporter.flush()
+
+
+async def write_archive(
+    job: Tracked,
+    prefix: str,
+    table: dataset_pb2.Table,
+    options: conversion_pb2.WriteOptions,
+    export: str,
+    file_name: str,
+) -> tuple[export_pb2.Export, Sequence[conversion_pb2.Loss]]:
+    """Writes a table as an archive, and says what the format could not hold. `prefix` is the job's own."""
+    plan_key = f"{prefix}write/plan"
+    bundles = f"{prefix}write/shards/"
+    plan = await step(
+        conversion_pb2.PlanWriteRequest(table=table, options=options, output_key=plan_key),
+        conversion_pb2.PlanWriteResponse,
+    )
+    job.begin("labels written", plan.shard_count)
+    await in_children(
+        WriteShards.run,
+        [
+            ShardRun(plan_key, first, min(SHARDS_A_CHILD, plan.shard_count - first), bundles)
+            for first in range(0, plan.shard_count, SHARDS_A_CHILD)
+        ],
+    )
+    last = f"{prefix}write/last"
+    await step(conversion_pb2.FinishWriteRequest(plan_key=plan_key, output_key=last), conversion_pb2.WriteShardResponse)
+    job.finish("labels written")
+
+    job.begin("archive")
+    written = await step(
+        export_pb2.AssembleArchiveRequest(
+            export=export,
+            file_name=file_name,
+            format=plan.format,
+            image_count=table.image_count,
+            annotation_count=table.annotation_count,
+            bundle_prefix=bundles,
+            bundle_count=plan.shard_count,
+            last_bundle_key=last,
+        ),
+        export_pb2.Export,
+    )
+    job.finish("archive", written.size)
+    return written, plan.losses
+
+
+async def in_children(child: Callable[..., Awaitable[T]], runs: Sequence[object]) -> list[T]:
+    """Runs a child workflow (named by its run method) for each argument, a few at once; the results in order."""
+    results: list[T] = []
+    for first in range(0, len(runs), CHILDREN_AT_ONCE):
+        some = runs[first : first + CHILDREN_AT_ONCE]
+        results += await together(
+            workflow.execute_child_workflow(
+                child, run, id=f"{workflow.info().workflow_id}-{child.__qualname__}-{first + number}"
+            )
+            for number, run in enumerate(some)
+        )
+    return results
