@@ -1,0 +1,1 @@
+"""Export: datasets become archives that can be fetched."""

@@ -1,0 +1,1 @@
+"""Ingest: the catalogue, uploads, and the import job."""

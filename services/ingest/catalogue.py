@@ -1,0 +1,115 @@
+"""The catalogue database: datasets and uploads. Only ingest opens it; what is large lies in the bucket."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, LargeBinary, String, UniqueConstraint, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.types import TypeDecorator
+
+from framehouse.runtime.errors import Unavailable
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Times as UTC, also where the database keeps no zone (SQLite)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Base(DeclarativeBase):
+    """Base of the tables."""
+
+
+class DatasetRow(Base):
+    """A dataset that can be seen: its name, and where the head of its table is."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (UniqueConstraint("user", "slug"),)
+
+    uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user: Mapped[str] = mapped_column(String(63))
+    slug: Mapped[str] = mapped_column(String(63))
+    display_name: Mapped[str] = mapped_column(String(255))
+    table_key: Mapped[str] = mapped_column(String(255))
+    table_version: Mapped[int] = mapped_column(BigInteger)
+    image_count: Mapped[int] = mapped_column(BigInteger)
+    annotation_count: Mapped[int] = mapped_column(BigInteger)
+    image_bytes: Mapped[int] = mapped_column(BigInteger)
+    source_format: Mapped[str] = mapped_column(String(63))
+    summary: Mapped[bytes] = mapped_column(LargeBinary)
+    """A serialised Dataset of labels, splits and issues alone."""
+    create_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    update_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    revision: Mapped[int] = mapped_column(BigInteger)
+
+
+class UploadRow(Base):
+    """An upload: what was announced, and how far it came."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    file_name: Mapped[str] = mapped_column(String(1024))
+    size: Mapped[int] = mapped_column(BigInteger)
+    part_size: Mapped[int] = mapped_column(BigInteger)
+    multipart_id: Mapped[str] = mapped_column(String(1024))
+    """The store's id of a multipart upload; empty for one that goes in one piece."""
+    complete: Mapped[bool]
+    create_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    expire_time: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Catalogue:
+    """The database of one process. `session()` is one transaction."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(url, pool_pre_ping=True)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _configure_sqlite)
+        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+
+    def migrate(self) -> None:
+        """Brings the tables to the newest form."""
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self._reaching(), self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A transaction: committed at the end, rolled back on an exception."""
+        with self._reaching(), self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            url = self._engine.url
+            address = f"{url.host}:{url.port}" if url.host else str(url.database)
+            raise Unavailable("catalogue database", address, str(error.orig)) from error
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA busy_timeout=10000")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

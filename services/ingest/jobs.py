@@ -1,0 +1,162 @@
+"""The servicer of `JobService`: what Temporal knows of our workflows, as operations."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import grpc
+from google.longrunning import operations_pb2
+from google.protobuf import empty_pb2
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
+from temporalio.exceptions import CancelledError
+from temporalio.service import RPCError, RPCStatusCode
+
+from framehouse.runtime import jobs
+from framehouse.runtime.errors import InvalidArgument, NotFound
+from framehouse.v1 import job_pb2
+from services.ingest.datasets import page_size
+
+NAME = re.compile(r"jobs/([0-9a-f]{32})")
+LISTED = "WorkflowType IN ('ImportDataset', 'ExportDataset', 'ConvertArchive')"
+POLL_SECONDS = 0.3
+"""How often a watched job is looked at; its end is seen at once."""
+QUERY_TIMEOUT = timedelta(seconds=5)
+
+
+class JobService:
+    """Reads, follows and cancels jobs."""
+
+    async def GetJob(self, request: job_pb2.GetJobRequest) -> operations_pb2.Operation:
+        handle = await _handle(request.name)
+        return await _operation(handle, await _describe(handle, request.name))
+
+    async def ListJobs(self, request: job_pb2.ListJobsRequest) -> job_pb2.ListJobsResponse:
+        client = await jobs.client()
+        async with jobs.reaching_job_server():
+            listing = client.list_workflows(
+                LISTED, page_size=page_size(request.page_size), next_page_token=_token(request.page_token)
+            )
+            await listing.fetch_next_page()
+            page = [await _listed(client, one.id) for one in listing.current_page or ()]
+        return job_pb2.ListJobsResponse(jobs=page, next_page_token=(listing.next_page_token or b"").hex())
+
+    async def WatchJob(self, request: job_pb2.WatchJobRequest) -> AsyncIterator[operations_pb2.Operation]:
+        handle = await _handle(request.name)
+        ended = asyncio.ensure_future(handle.result())
+        last = None
+        try:
+            while True:
+                operation = await _operation(handle, await _describe(handle, request.name))
+                if operation != last:
+                    yield operation
+                    last = operation
+                if operation.done:
+                    return
+                await asyncio.wait([ended], timeout=POLL_SECONDS)
+                if ended.done():
+                    # The description may be behind for a moment.
+                    await asyncio.sleep(0.01)
+        finally:
+            ended.cancel()
+            await asyncio.gather(ended, return_exceptions=True)
+
+    async def CancelJob(self, request: job_pb2.CancelJobRequest) -> empty_pb2.Empty:
+        handle = await _handle(request.name)
+        description = await _describe(handle, request.name)
+        if description.status == WorkflowExecutionStatus.RUNNING:
+            async with jobs.reaching_job_server():
+                await handle.cancel()
+        return empty_pb2.Empty()
+
+
+async def _handle(name: str) -> WorkflowHandle[object, Message]:
+    if not (match := NAME.fullmatch(name)):
+        raise InvalidArgument(f"{name!r} is no job; write jobs/JOB", field="name")
+    client = await jobs.client()
+    return client.get_workflow_handle(match[1])
+
+
+async def _describe(handle: WorkflowHandle[object, Message], name: str) -> WorkflowExecutionDescription:
+    async with jobs.reaching_job_server():
+        try:
+            return await handle.describe(rpc_timeout=QUERY_TIMEOUT)
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                raise NotFound("job", name, "list the jobs there are with ListJobs") from None
+            raise
+
+
+async def _listed(client: Client, job: str) -> operations_pb2.Operation:
+    """A job as a list shows it: without its response."""
+    handle: WorkflowHandle[object, Message] = client.get_workflow_handle(job)
+    operation = await _operation(handle, await _describe(handle, f"jobs/{job}"))
+    if operation.HasField("response"):
+        operation.response.Clear()
+    return operation
+
+
+async def _operation(
+    handle: WorkflowHandle[object, Message], description: WorkflowExecutionDescription
+) -> operations_pb2.Operation:
+    operation = operations_pb2.Operation(name=f"jobs/{description.id}")
+    operation.metadata.Pack(await _metadata(handle, description))
+    if description.status == WorkflowExecutionStatus.RUNNING:
+        return operation
+    operation.done = True
+    try:
+        response = await handle.result(follow_runs=False)
+        operation.response.Pack(response)
+    except WorkflowFailureError as error:
+        operation.error.CopyFrom(_status(error))
+    return operation
+
+
+def _status(error: WorkflowFailureError) -> status_pb2.Status:
+    if isinstance(error.cause, CancelledError):
+        return status_pb2.Status(code=grpc.StatusCode.CANCELLED.value[0], message="the job was cancelled")
+    return jobs.status_from(error.cause)
+
+
+async def _metadata(
+    handle: WorkflowHandle[object, Message], description: WorkflowExecutionDescription
+) -> job_pb2.JobMetadata:
+    """The stages as the workflow tells them; where no worker can answer now, what the job server knows."""
+    try:
+        metadata: job_pb2.JobMetadata = await handle.query(
+            "metadata", result_type=job_pb2.JobMetadata, rpc_timeout=QUERY_TIMEOUT
+        )
+    except RPCError:
+        memo = await description.memo()
+        metadata = job_pb2.JobMetadata(kind=memo["kind"], target=memo["target"])
+        metadata.start_time.FromDatetime(description.start_time)
+    if description.close_time is not None:
+        metadata.end_time.FromDatetime(description.close_time)
+    else:
+        _estimate(metadata)
+    return metadata
+
+
+def _estimate(metadata: job_pb2.JobMetadata) -> None:
+    """The end by the rate of the stage that runs; the stages after it are short."""
+    for stage in metadata.stages:
+        if stage.HasField("start_time") and not stage.HasField("end_time") and 0 < stage.done < stage.total:
+            began = stage.start_time.ToDatetime(UTC)
+            elapsed = datetime.now(UTC) - began
+            metadata.estimated_end_time.FromDatetime(began + elapsed * (stage.total / stage.done))
+            return
+
+
+def _token(token: str) -> bytes | None:
+    try:
+        return bytes.fromhex(token) or None
+    except ValueError:
+        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None

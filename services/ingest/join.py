@@ -1,0 +1,115 @@
+"""Joins what media and conversion made of a run of shards into rows of a dataset's table.
+
+Flat annotations, one row each, become the list columns of their image: sorted by image, cut at the images' borders. All
+of it by columns.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from framehouse.annotations.plan import head_of
+from framehouse.annotations.schema import ANNOTATION_COLUMNS, ANNOTATION_SCHEMA, DATASET_SCHEMA, IMAGE_FIELDS, State
+from framehouse.runtime.jobs import report
+from framehouse.store.bucket import Bucket
+from framehouse.store.frames import BatchFile
+from framehouse.store.issues import WARNING, IssueLog
+from framehouse.v1 import ingest_pb2
+
+
+def join(bucket: Bucket, request: ingest_pb2.JoinShardsRequest) -> tuple[pa.Table, IssueLog]:
+    """Rows of the dataset's table for shards `first_shard` to `first_shard + len(media_keys)`."""
+    plan_file = BatchFile(bucket, request.plan_key)
+    head = head_of(plan_file.schema)
+    count = len(request.media_keys)
+    plan = pa.Table.from_batches(plan_file.batches(request.first_shard, count), plan_file.schema)
+    media = pa.concat_tables(_whole(bucket, key) for key in request.media_keys)
+    first_row = head.shard_starts[request.first_shard]
+    report(1)
+    labels = [
+        table
+        for key in request.label_keys
+        if (table := _rows_between(bucket, key, request.first_shard, request.first_shard + count)).num_rows
+    ]
+    annotations = pa.concat_tables(labels) if labels else ANNOTATION_SCHEMA.empty_table()
+    report(2)
+    issues = IssueLog()
+    usable = media["usable"]
+    images = _images(plan, media, issues)
+    lists, counts = _as_lists(annotations, first_row, plan.num_rows)
+    state = np.where(counts > 0, int(State.ANNOTATED), int(State.UNANNOTATED)).astype(np.int8)
+    images = images.set_column(images.schema.get_field_index("state"), "state", pa.array(state))
+    table = pa.table({**{name: images[name] for name in images.column_names}, **lists})
+    return table.select(DATASET_SCHEMA.names).cast(DATASET_SCHEMA).filter(usable), issues
+
+
+def _whole(bucket: Bucket, key: str) -> pa.Table:
+    file = BatchFile(bucket, key)
+    return pa.Table.from_batches(file.batches(), file.schema)
+
+
+def _rows_between(bucket: Bucket, key: str, first: int, end: int) -> pa.Table:
+    """The flat annotations of shards `first` to `end` in a label part, whose batches are named by shard."""
+    import json
+
+    file = BatchFile(bucket, key)
+    shards = json.loads(file.schema.metadata[b"framehouse.shards"])
+    wanted = [i for i, shard in enumerate(shards) if first <= shard < end]
+    if not wanted:
+        return ANNOTATION_SCHEMA.empty_table()
+    batches = file.batches(wanted[0], wanted[-1] - wanted[0] + 1)
+    return pa.Table.from_batches(batches, file.schema).replace_schema_metadata(None)
+
+
+def _images(plan: pa.Table, media: pa.Table, issues: IssueLog) -> pa.Table:
+    """The image columns; where labels and pixels disagree on the size, the pixels are right and an issue says so."""
+    width = pc.coalesce(media["width"], plan["width"])
+    height = pc.coalesce(media["height"], plan["height"])
+    differs = pc.fill_null(
+        pc.or_(pc.not_equal(plan["width"], media["width"]), pc.not_equal(plan["height"], media["height"])), False
+    )
+    for row in (
+        pa.table({"path": plan["path"], "w": plan["width"], "h": plan["height"], "mw": width, "mh": height})
+        .filter(pc.and_(differs, media["usable"]))
+        .to_pylist()
+    ):
+        issues.add(
+            "IMAGE_SIZE_DIFFERS",
+            WARNING,
+            row["path"],
+            f"the labels say {row['w']} × {row['h']} pixels, the image has {row['mw']} × {row['mh']}; "
+            "coordinates were kept as they are",
+            "check that the labels belong to this image",
+        )
+    known = {
+        "id": pa.array([xxhash.xxh3_128_hexdigest(path) for path in plan["path"].to_pylist()]),
+        "width": width,
+        "height": height,
+        "state": pa.nulls(plan.num_rows, pa.int8()),
+    }
+    for name in ("path", "split", "split_name", "frame", "image_attributes", "source"):
+        known[name] = plan[name]
+    for name in ("hash", "format", "bytes", "orientation", "original", "normalised", "preview"):
+        known[name] = media[name]
+    return pa.table([known[field.name] for field in IMAGE_FIELDS], schema=pa.schema(IMAGE_FIELDS))
+
+
+def _as_lists(annotations: pa.Table, first_row: int, rows: int) -> tuple[dict[str, pa.Array], np.ndarray]:
+    """Flat annotations as one list a row for each column, and the number of annotations of each row.
+
+    The order of the annotations of one image stays as it was.
+    """
+    image = annotations["image"].to_numpy() - first_row
+    order = np.argsort(image, kind="stable")
+    if not np.array_equal(order, np.arange(len(order))):
+        annotations = annotations.take(order)
+    counts = np.bincount(image, minlength=rows)
+    offsets = pa.array(np.concatenate(([0], np.cumsum(counts))).astype(np.int32))
+    lists = {name: pa.ListArray.from_arrays(offsets, annotations[name].combine_chunks()) for name in ANNOTATION_COLUMNS}
+    return lists, counts
+
+
+def annotation_count(table: pa.Table) -> int:
+    """Annotations in rows of a dataset's table."""
+    return int(pc.sum(pc.list_value_length(table["kind"])).as_py() or 0)

@@ -1,0 +1,41 @@
+"""Resource names: `users/{user}/datasets/{dataset}`, `uploads/{upload}`, checked and taken apart."""
+
+import re
+
+from framehouse.runtime.errors import InvalidArgument
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_DATASET = re.compile(rf"users/({SLUG.pattern})/datasets/({SLUG.pattern})")
+_USER = re.compile(rf"users/({SLUG.pattern})")
+_UPLOAD = re.compile(r"uploads/([0-9a-f]{32})")
+
+
+def dataset_parts(name: str, field: str = "name") -> tuple[str, str]:
+    """User and dataset id of a dataset's name."""
+    if match := _DATASET.fullmatch(name):
+        return match[1], match[2]
+    raise InvalidArgument(f"{name!r} is no dataset; write users/USER/datasets/DATASET", field=field)
+
+
+def user_of(parent: str, field: str = "parent") -> str:
+    """User id of `users/{user}`."""
+    if match := _USER.fullmatch(parent):
+        return match[1]
+    raise InvalidArgument(f"{parent!r} is no user; write users/USER", field=field)
+
+
+def upload_id(name: str, field: str = "name") -> str:
+    """Id of `uploads/{upload}`."""
+    if match := _UPLOAD.fullmatch(name):
+        return match[1]
+    raise InvalidArgument(f"{name!r} is no upload; write uploads/UPLOAD as CreateUpload answered it", field=field)
+
+
+def check_slug(slug: str, field: str) -> None:
+    """Refuses an id that could not be part of a name."""
+    if not SLUG.fullmatch(slug):
+        raise InvalidArgument(
+            f"{slug!r} cannot be a dataset's id; use small letters, digits and '-', "
+            "beginning with a letter or digit, at most 63",
+            field=field,
+        )

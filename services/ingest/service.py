@@ -1,0 +1,132 @@
+"""The servicer of `IngestService`: uploads, and the steps of the import job that need the catalogue or the tables."""
+
+import asyncio
+import json
+import re
+
+from google.longrunning import operations_pb2
+from google.protobuf import empty_pb2
+
+from framehouse.runtime import jobs
+from framehouse.runtime.config import settings
+from framehouse.runtime.errors import FailedPrecondition, InvalidArgument
+from framehouse.store.bucket import bucket
+from framehouse.v1 import dataset_pb2, ingest_pb2, job_pb2
+from services.ingest import datasets, uploads
+from services.ingest.catalogue import Catalogue
+from services.ingest.names import check_slug, user_of
+
+DISPOSABLE = re.compile(r"(jobs|derived)/[0-9a-f]{32}/|tables/[0-9a-f]{32}\.lance/")
+
+
+class IngestService:
+    """Takes archives in and makes datasets of them."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def CreateUpload(self, request: ingest_pb2.CreateUploadRequest) -> ingest_pb2.Upload:
+        return await asyncio.to_thread(uploads.create, self._catalogue, request)
+
+    async def CompleteUpload(self, request: ingest_pb2.CompleteUploadRequest) -> ingest_pb2.Upload:
+        return await asyncio.to_thread(uploads.complete, self._catalogue, request)
+
+    async def AbortUpload(self, request: ingest_pb2.AbortUploadRequest) -> empty_pb2.Empty:
+        await asyncio.to_thread(uploads.abort, self._catalogue, request.name)
+        return empty_pb2.Empty()
+
+    async def ImportDataset(self, request: ingest_pb2.ImportDatasetRequest) -> operations_pb2.Operation:
+        user_of(request.parent)
+        check_slug(request.dataset_id, "dataset_id")
+        name = f"{request.parent}/datasets/{request.dataset_id}"
+        await asyncio.to_thread(uploads.complete_key, self._catalogue, request.upload)
+        await asyncio.to_thread(datasets.refuse_taken, self._catalogue, name)
+        job = await jobs.start(
+            "ImportDataset",
+            request,
+            queue="ingest",
+            kind=job_pb2.JOB_KIND_IMPORT,
+            target=name,
+            request_id=request.request_id,
+        )
+        return operations_pb2.Operation(name=job)
+
+    async def IndexUpload(self, request: ingest_pb2.IndexUploadRequest) -> ingest_pb2.IndexUploadResponse:
+        return await asyncio.to_thread(_index, self._catalogue, request)
+
+    async def JoinShards(self, request: ingest_pb2.JoinShardsRequest) -> ingest_pb2.JoinShardsResponse:
+        return await asyncio.to_thread(_join, request)
+
+    async def CommitTable(self, request: ingest_pb2.CommitTableRequest) -> ingest_pb2.CommitTableResponse:
+        return await asyncio.to_thread(_commit, request)
+
+    async def PublishDataset(self, request: ingest_pb2.PublishDatasetRequest) -> dataset_pb2.Dataset:
+        return await asyncio.to_thread(datasets.publish, self._catalogue, request)
+
+    async def CleanUpJob(self, request: ingest_pb2.CleanUpJobRequest) -> empty_pb2.Empty:
+        for prefix in request.prefixes:
+            if not DISPOSABLE.fullmatch(prefix):
+                raise InvalidArgument(f"{prefix!r} is not a job's to remove", field="prefixes")
+            await asyncio.to_thread(bucket().remove_prefix, prefix)
+        return empty_pb2.Empty()
+
+
+def _index(catalogue: Catalogue, request: ingest_pb2.IndexUploadRequest) -> ingest_pb2.IndexUploadResponse:
+    import pyarrow.compute as pc
+
+    from framehouse.store.archive import index_zip, is_image
+    from framehouse.store.frames import write_batches
+
+    index, issues = index_zip(bucket(), uploads.complete_key(catalogue, request.upload), settings())
+    write_batches(bucket(), request.output_key, index.schema, index.combine_chunks().to_batches())
+    return ingest_pb2.IndexUploadResponse(
+        entry_count=index.num_rows,
+        image_count=pc.sum(is_image(index["path"])).as_py() or 0,
+        byte_count=pc.sum(index["size"]).as_py() or 0,
+        issues=issues.save(bucket(), request.output_key),
+    )
+
+
+def _join(request: ingest_pb2.JoinShardsRequest) -> ingest_pb2.JoinShardsResponse:
+    from framehouse.store.tables import write_fragments
+    from services.ingest.join import annotation_count, join
+
+    rows, issues = join(bucket(), request)
+    fragments = write_fragments(request.table_key, rows) if rows.num_rows else []
+    images, annotations = rows.num_rows, annotation_count(rows)
+    written = {"fragments": fragments, "images": images, "annotations": annotations}
+    bucket().put(request.output_key, json.dumps(written).encode())
+    return ingest_pb2.JoinShardsResponse(
+        image_count=images, annotation_count=annotations, issues=issues.save(bucket(), request.output_key)
+    )
+
+
+def _commit(request: ingest_pb2.CommitTableRequest) -> ingest_pb2.CommitTableResponse:
+    from framehouse.annotations.labels import labels_of, with_labels
+    from framehouse.annotations.plan import head_of
+    from framehouse.annotations.schema import DATASET_SCHEMA
+    from framehouse.store.frames import BatchFile
+    from framehouse.store.issues import collect
+    from framehouse.store.tables import commit
+
+    counts, issues = collect(bucket(), request.job_prefix)
+    joins = [json.loads(bucket().get(key)) for key in request.fragments_keys]
+    images = sum(written["images"] for written in joins)
+    if images == 0:
+        first = f": {issues[0].path}: {issues[0].message}; {issues[0].remedy}" if issues else ""
+        raise FailedPrecondition(f"nothing in the archive could be used{first}", reason="NOTHING_USABLE")
+    plan = BatchFile(bucket(), request.plan_key)
+    version = commit(
+        request.table_key,
+        with_labels(DATASET_SCHEMA, labels_of(plan.schema)),
+        [fragment for written in joins for fragment in written["fragments"]],
+        {"framehouse.job": request.job_prefix},
+    )
+    table = dataset_pb2.Table(
+        key=request.table_key,
+        version=version,
+        image_count=images,
+        annotation_count=sum(written["annotations"] for written in joins),
+        source_format=head_of(plan.schema).format,
+    )
+    return ingest_pb2.CommitTableResponse(table=table, issue_counts=counts, issues=issues)
