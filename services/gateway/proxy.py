@@ -1,0 +1,198 @@
+"""The gRPC face: every client-facing method, passed through to the process that owns its service.
+
+Messages stay bytes from end to end. Deadline, cancellation, metadata, status and its details go both ways; nothing here
+knows a message.
+"""
+
+import asyncio
+import string
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, NamedTuple, cast
+
+import grpc
+
+from framehouse.runtime.telemetry import RPC_SECONDS, logger
+from framehouse.runtime.topology import OWNERS, is_client_facing, methods
+from services.gateway.backends import STATUS_DETAILS, unreachable
+
+REQUEST_ID = "x-request-id"
+
+Pair = tuple[str, str | bytes]
+ChannelOf = Callable[[str], grpc.aio.Channel]
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
+# Belong to one connection or to gRPC itself, and are made anew on the next one.
+_HOP_BY_HOP = {
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+}
+_ID_CHARACTERS = set(string.ascii_letters + string.digits + "-_.:/=+")
+
+
+class Route(NamedTuple):
+    """Where a method is served, and how it is called."""
+
+    process: str
+    service: str
+    """Short name, for metrics."""
+    method: str
+    streams_requests: bool
+    streams_responses: bool
+
+
+def client_routes() -> dict[str, Route]:
+    """The route of every client-facing method by its path, `/framehouse.v1.JobService/GetJob`."""
+    return {
+        path: Route(
+            OWNERS[method.containing_service.full_name],
+            method.containing_service.name,
+            method.name,
+            method.client_streaming,
+            method.server_streaming,
+        )
+        for path, method in methods()
+        if is_client_facing(method)
+    }
+
+
+def request_id(given: str | bytes | None) -> str:
+    """The caller's request id where it can be kept in logs and headers, else a new one."""
+    if isinstance(given, str) and 0 < len(given) <= 128 and set(given) <= _ID_CHARACTERS:
+        return given
+    return uuid.uuid4().hex
+
+
+def passed_on(metadata: Iterable[Pair]) -> list[Pair]:
+    """The metadata that crosses the gateway: all but what belongs to one connection, and the request id."""
+    return [
+        (key, value)
+        for key, value in metadata
+        if key not in _HOP_BY_HOP
+        and key != REQUEST_ID
+        and (key == STATUS_DETAILS or not key.startswith(("grpc-", ":")))
+    ]
+
+
+class Proxy(grpc.GenericRpcHandler):
+    """Answers the routed methods with what their process answers, and all others with `UNIMPLEMENTED`."""
+
+    def __init__(self, routes: Mapping[str, Route], channel_of: ChannelOf) -> None:
+        self._handlers = {path: _handler(path, route, channel_of(route.process)) for path, route in routes.items()}
+        self._internal = {path for path, _ in methods()} - routes.keys()
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        path = handler_call_details.method
+        if handler := self._handlers.get(path):
+            return handler
+        if path.startswith("/grpc."):
+            return None  # health and reflection are the server's own
+        if path in self._internal:
+            return _unimplemented(f"{path} is a step of jobs inside the suite; clients cannot call it")
+        return _unimplemented(f"there is no method {path}; server reflection and /docs list those there are")
+
+
+def _unimplemented(text: str) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    async def refuse(_: AsyncIterator[bytes], context: Context) -> None:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+
+    # Stream to stream, because that reads nothing before it answers, whatever kind of call it is.
+    return grpc.stream_stream_rpc_method_handler(cast(Any, refuse))
+
+
+def _handler(path: str, route: Route, channel: grpc.aio.Channel) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    match route.streams_requests, route.streams_responses:
+        case False, False:
+            return grpc.unary_unary_rpc_method_handler(_unary(route, channel.unary_unary(path)))
+        case True, False:
+            return grpc.stream_unary_rpc_method_handler(_unary(route, channel.stream_unary(path)))
+        case False, True:
+            return grpc.unary_stream_rpc_method_handler(_streaming(route, channel.unary_stream(path)))
+        case _:
+            return grpc.stream_stream_rpc_method_handler(_streaming(route, channel.stream_stream(path)))
+
+
+def _unary(route: Route, backend: Any) -> Any:
+    """Relays a call with one response. `request` is the message, or the stream of them, as bytes."""
+
+    async def relay(request: Any, context: Context) -> bytes:
+        answer = _Answer(route, context)
+        call = backend(request, timeout=context.time_remaining(), metadata=answer.metadata)
+        try:
+            response: bytes = await call
+        except asyncio.CancelledError:
+            call.cancel()
+            answer.count("CANCELLED")
+            raise
+        except grpc.aio.AioRpcError as error:
+            await answer.fail(error)
+            raise
+        if initial := passed_on(await call.initial_metadata()):
+            await context.send_initial_metadata(initial)
+        context.set_trailing_metadata(answer.trailing(await call.trailing_metadata()))
+        answer.count("OK")
+        return response
+
+    return relay
+
+
+def _streaming(route: Route, backend: Any) -> Any:
+    """Relays a call with a stream of responses, each as it comes."""
+
+    async def relay(request: Any, context: Context) -> None:
+        answer = _Answer(route, context)
+        call = backend(request, timeout=context.time_remaining(), metadata=answer.metadata)
+        try:
+            await context.send_initial_metadata(passed_on(await call.initial_metadata()))
+            async for response in call:
+                await context.write(response)
+            context.set_trailing_metadata(answer.trailing(await call.trailing_metadata()))
+        except asyncio.CancelledError:
+            call.cancel()
+            answer.count("CANCELLED")
+            raise
+        except grpc.aio.AioRpcError as error:
+            await answer.fail(error)
+            raise
+        answer.count("OK")
+
+    return relay
+
+
+class _Answer:
+    """One call on its way through: its metadata, its end, its time."""
+
+    def __init__(self, route: Route, context: Context) -> None:
+        self._began = time.perf_counter()
+        self._route = route
+        self._context = context
+        received = cast(Iterable[Pair], context.invocation_metadata() or ())
+        self.id = request_id(next((value for key, value in received if key == REQUEST_ID), None))
+        self.metadata = [*passed_on(received), (REQUEST_ID, self.id)]
+
+    def trailing(self, metadata: Iterable[Pair]) -> list[Pair]:
+        # The id travels at the end, where it costs no message of its own.
+        return [*passed_on(metadata), (REQUEST_ID, self.id)]
+
+    def count(self, code: str) -> None:
+        seconds = time.perf_counter() - self._began
+        RPC_SECONDS.labels(self._route.service, self._route.method, code).observe(seconds)
+
+    async def fail(self, error: grpc.aio.AioRpcError) -> None:
+        self.count(error.code().name)
+        text, metadata = error.details() or "", list(cast(Iterable[Pair], error.trailing_metadata()))
+        if (missing := unreachable(error, self._route.process)) is not None:
+            logger().warning("backend does not answer", request_id=self.id, process=self._route.process, cause=text)
+            text, metadata = missing.text, [(STATUS_DETAILS, missing.status().SerializeToString())]
+        await self._context.abort(error.code(), text, trailing_metadata=tuple(self.trailing(metadata)))
