@@ -35,6 +35,7 @@ check: $(READY)  ## format, lint, types, contracts, imports, manifests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python protos/stubs.py --check
+	$(BIN)/python deploy/check.py
 
 protos: $(READY)  ## generate the stubs from the contracts
 	$(BIN)/python protos/stubs.py

@@ -14,7 +14,7 @@ from framehouse.runtime.config import settings
 from framehouse.runtime.errors import InvalidArgument, NotFound
 from framehouse.runtime.writing import bundle_key
 from framehouse.store.bucket import bucket
-from framehouse.v1 import conversion_pb2, dataset_pb2, dataset_pb2_grpc, export_pb2, job_pb2
+from framehouse.v1 import dataset_pb2, dataset_pb2_grpc, export_pb2, job_pb2
 
 NAME = re.compile(r"exports/[0-9a-f]{32}")
 FILE_NAME = re.compile(r"[^/\\\x00-\x1f]{1,255}")
@@ -24,7 +24,8 @@ class ExportService:
     """Assembles archives and signs their URLs."""
 
     async def ExportDataset(self, request: export_pb2.ExportDatasetRequest) -> operations_pb2.Operation:
-        check_write_options(request.write)
+        if not request.write.format:
+            raise InvalidArgument("no format is named; ListFormats has the list", field="write.format")
         # Refuses an unknown dataset now and not in the job.
         datasets = dataset_pb2_grpc.DatasetServiceStub(channels.connect("ingest"))
         await datasets.ResolveTable(dataset_pb2.ResolveTableRequest(dataset=request.dataset), timeout=30)
@@ -43,14 +44,6 @@ class ExportService:
 
     async def AssembleArchive(self, request: export_pb2.AssembleArchiveRequest) -> export_pb2.Export:
         return await asyncio.to_thread(_assemble, request)
-
-
-def check_write_options(options: conversion_pb2.WriteOptions) -> None:
-    """Refuses options without a format; whether the format exists, conversion knows."""
-    if not options.format:
-        raise InvalidArgument(
-            "no format is named; the list is under `framehouse formats`", field="write.format", reason="FORMAT_MISSING"
-        )
 
 
 def _get(name: str) -> export_pb2.Export:

@@ -48,7 +48,7 @@ class DatasetRow(Base):
     source_format: Mapped[str] = mapped_column(String(63))
     summary: Mapped[bytes] = mapped_column(LargeBinary)
     """A serialised Dataset of labels, splits and issues alone."""
-    create_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    create_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     update_time: Mapped[datetime] = mapped_column(UtcDateTime)
     revision: Mapped[int] = mapped_column(BigInteger)
 

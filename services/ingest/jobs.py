@@ -12,10 +12,12 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 from temporalio.client import (
     Client,
+    WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
+    WorkflowQueryFailedError,
 )
 from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
@@ -46,7 +48,7 @@ class JobService:
                 LISTED, page_size=page_size(request.page_size), next_page_token=_token(request.page_token)
             )
             await listing.fetch_next_page()
-            page = [await _listed(client, one.id) for one in listing.current_page or ()]
+            page = await asyncio.gather(*(_listed(client, one) for one in listing.current_page or ()))
         return job_pb2.ListJobsResponse(jobs=page, next_page_token=(listing.next_page_token or b"").hex())
 
     async def WatchJob(self, request: job_pb2.WatchJobRequest) -> AsyncIterator[operations_pb2.Operation]:
@@ -95,21 +97,29 @@ async def _describe(handle: WorkflowHandle[object, Message], name: str) -> Workf
             raise
 
 
-async def _listed(client: Client, job: str) -> operations_pb2.Operation:
-    """A job as a list shows it: without its response."""
-    handle: WorkflowHandle[object, Message] = client.get_workflow_handle(job)
-    operation = await _operation(handle, await _describe(handle, f"jobs/{job}"))
-    if operation.HasField("response"):
-        operation.response.Clear()
+async def _listed(client: Client, execution: WorkflowExecution) -> operations_pb2.Operation:
+    """A job as a list shows it: without its response and, where it has ended, without its stages."""
+    handle: WorkflowHandle[object, Message] = client.get_workflow_handle(execution.id)
+    operation = operations_pb2.Operation(name=f"jobs/{execution.id}")
+    if execution.status == WorkflowExecutionStatus.RUNNING:
+        operation.metadata.Pack(await _metadata(handle, execution))
+        return operation
+    operation.metadata.Pack(await _outline(execution))
+    operation.done = True
+    if execution.status == WorkflowExecutionStatus.COMPLETED:
+        operation.response.SetInParent()
+        return operation
+    try:
+        await handle.result(follow_runs=False)
+    except WorkflowFailureError as error:
+        operation.error.CopyFrom(_status(error))
     return operation
 
 
-async def _operation(
-    handle: WorkflowHandle[object, Message], description: WorkflowExecutionDescription
-) -> operations_pb2.Operation:
-    operation = operations_pb2.Operation(name=f"jobs/{description.id}")
-    operation.metadata.Pack(await _metadata(handle, description))
-    if description.status == WorkflowExecutionStatus.RUNNING:
+async def _operation(handle: WorkflowHandle[object, Message], execution: WorkflowExecution) -> operations_pb2.Operation:
+    operation = operations_pb2.Operation(name=f"jobs/{execution.id}")
+    operation.metadata.Pack(await _metadata(handle, execution))
+    if execution.status == WorkflowExecutionStatus.RUNNING:
         return operation
     operation.done = True
     try:
@@ -126,22 +136,28 @@ def _status(error: WorkflowFailureError) -> status_pb2.Status:
     return jobs.status_from(error.cause)
 
 
-async def _metadata(
-    handle: WorkflowHandle[object, Message], description: WorkflowExecutionDescription
-) -> job_pb2.JobMetadata:
-    """The stages as the workflow tells them; where no worker can answer now, what the job server knows."""
+async def _metadata(handle: WorkflowHandle[object, Message], execution: WorkflowExecution) -> job_pb2.JobMetadata:
+    """The stages as the workflow tells them; where no worker can answer, what the job server knows."""
     try:
         metadata: job_pb2.JobMetadata = await handle.query(
             "metadata", result_type=job_pb2.JobMetadata, rpc_timeout=QUERY_TIMEOUT
         )
-    except RPCError:
-        memo = await description.memo()
-        metadata = job_pb2.JobMetadata(kind=memo["kind"], target=memo["target"])
-        metadata.start_time.FromDatetime(description.start_time)
-    if description.close_time is not None:
-        metadata.end_time.FromDatetime(description.close_time)
+    except (RPCError, WorkflowQueryFailedError):
+        return await _outline(execution)
+    if execution.close_time is not None:
+        metadata.end_time.FromDatetime(execution.close_time)
     else:
         _estimate(metadata)
+    return metadata
+
+
+async def _outline(execution: WorkflowExecution) -> job_pb2.JobMetadata:
+    """What the job server itself knows of a job."""
+    memo = await execution.memo()
+    metadata = job_pb2.JobMetadata(kind=memo["kind"], target=memo["target"])
+    metadata.start_time.FromDatetime(execution.start_time)
+    if execution.close_time is not None:
+        metadata.end_time.FromDatetime(execution.close_time)
     return metadata
 
 

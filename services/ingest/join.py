@@ -83,7 +83,7 @@ def _images(plan: pa.Table, media: pa.Table, issues: IssueLog) -> pa.Table:
             "check that the labels belong to this image",
         )
     known = {
-        "id": pa.array([xxhash.xxh3_128_hexdigest(path) for path in plan["path"].to_pylist()]),
+        "id": pa.array([xxhash.xxh3_128_hexdigest(path.encode()) for path in plan["path"].to_pylist()]),
         "width": width,
         "height": height,
         "state": pa.nulls(plan.num_rows, pa.int8()),

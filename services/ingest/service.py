@@ -16,7 +16,7 @@ from services.ingest import datasets, uploads
 from services.ingest.catalogue import Catalogue
 from services.ingest.names import check_slug, user_of
 
-DISPOSABLE = re.compile(r"(jobs|derived)/[0-9a-f]{32}/|tables/[0-9a-f]{32}\.lance/")
+DISPOSABLE = re.compile(r"(jobs|derived|statistics)/[0-9a-f]{32}/|tables/[0-9a-f]{32}\.lance/")
 
 
 class IngestService:
@@ -88,11 +88,12 @@ def _index(catalogue: Catalogue, request: ingest_pb2.IndexUploadRequest) -> inge
 
 
 def _join(request: ingest_pb2.JoinShardsRequest) -> ingest_pb2.JoinShardsResponse:
+    from framehouse.annotations.schema import DATASET_SCHEMA
     from framehouse.store.tables import write_fragments
     from services.ingest.join import annotation_count, join
 
     rows, issues = join(bucket(), request)
-    fragments = write_fragments(request.table_key, rows) if rows.num_rows else []
+    fragments = write_fragments(request.table_key, rows, DATASET_SCHEMA) if rows.num_rows else []
     images, annotations = rows.num_rows, annotation_count(rows)
     written = {"fragments": fragments, "images": images, "annotations": annotations}
     bucket().put(request.output_key, json.dumps(written).encode())

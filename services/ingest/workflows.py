@@ -28,7 +28,7 @@ class ImportDataset(Tracked):
         name = f"{request.parent}/datasets/{request.dataset_id}"
         self.plan_stages(job_pb2.JOB_KIND_IMPORT, name, (*reading.STAGES, ("statistics", "images")))
         table_key = f"tables/{job}.lance"
-        mine = [f"{table_key}/", f"derived/{job}/"]
+        mine = [f"{table_key}/", f"derived/{job}/", f"statistics/{job}/"]
         return await cleaning_up(self._run(request, name, job, table_key), f"jobs/{job}/", on_failure=mine)
 
     async def _run(

@@ -81,10 +81,14 @@ class _Request:
 
 
 def _unary(method: MethodDescriptor, call: Unary) -> Any:
+    answers = GetMessageClass(method.output_type)
+
     async def answer(message: Message, context: "grpc.aio.ServicerContext[Any, Any]") -> Message:
         request = _Request(method, context)
         try:
             response = await call(message)
+            if not isinstance(response, answers):
+                raise TypeError(f"{method.full_name} answered with {type(response).__name__}")
         except asyncio.CancelledError:
             request.done("CANCELLED")
             raise

@@ -87,7 +87,8 @@ def _activity(method: MethodDescriptor, call: Callable[[Message], Awaitable[Mess
     async def run(request: Message) -> Message:
         progress = _Progress()
         _PROGRESS.set(progress)
-        attempt, job = activity.info().attempt, activity.info().workflow_id or ""
+        # Children of a job are named after it.
+        attempt, job = activity.info().attempt, (activity.info().workflow_id or "").partition("-")[0]
         REQUEST_ID.set(job)
         structlog.contextvars.bind_contextvars(request_id=job, method=method.full_name)
         began = time.perf_counter()

@@ -106,7 +106,7 @@ async def in_children(child: Callable[..., Awaitable[T]], runs: Sequence[object]
         some = runs[first : first + CHILDREN_AT_ONCE]
         results += await together(
             workflow.execute_child_workflow(
-                child, run, id=f"{workflow.info().workflow_id}-{child.__qualname__}-{first + number}"
+                child, run, id=f"{workflow.info().workflow_id}-{child.__qualname__.partition('.')[0]}-{first + number}"
             )
             for number, run in enumerate(some)
         )

@@ -44,7 +44,9 @@ class JobServiceStub:
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.GetJobRequest, _operations_pb2.Operation]
     """Reads a job as it stands. `NOT_FOUND` where there is none of that name."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]
-    """Lists jobs, newest first, without their responses."""
+    """Lists jobs, newest first, without their responses; the metadata of those
+    that have ended have no stages.
+    """
     WatchJob: _grpc.UnaryStreamMultiCallable[_job_pb2.WatchJobRequest, _operations_pb2.Operation]
     """Sends the job now, and again each time its metadata changes; ends after
     the message in which `done` is true. A caller that was cut off calls again:
@@ -66,7 +68,9 @@ class JobServiceAsyncStub(JobServiceStub):
     GetJob: _aio.UnaryUnaryMultiCallable[_job_pb2.GetJobRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Reads a job as it stands. `NOT_FOUND` where there is none of that name."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """Lists jobs, newest first, without their responses."""
+    """Lists jobs, newest first, without their responses; the metadata of those
+    that have ended have no stages.
+    """
     WatchJob: _aio.UnaryStreamMultiCallable[_job_pb2.WatchJobRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Sends the job now, and again each time its metadata changes; ends after
     the message in which `done` is true. A caller that was cut off calls again:
@@ -97,7 +101,9 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.ListJobsResponse, _abc.Awaitable[_job_pb2.ListJobsResponse]]:
-        """Lists jobs, newest first, without their responses."""
+        """Lists jobs, newest first, without their responses; the metadata of those
+        that have ended have no stages.
+        """
 
     @_abc_1.abstractmethod
     def WatchJob(
