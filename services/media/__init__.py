@@ -1,0 +1,1 @@
+"""Media: everything that needs an image decoder."""

@@ -1,0 +1,1 @@
+"""Statistics: what a dataset is made of, in numbers."""
