@@ -10,13 +10,12 @@ from google.protobuf import empty_pb2
 from sqlalchemy import select, tuple_
 from sqlalchemy.exc import IntegrityError
 
+from framehouse.annotations.splits import split_rank
 from framehouse.runtime.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from framehouse.store.bucket import bucket
 from framehouse.v1 import dataset_pb2, ingest_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, now
 from services.ingest.names import dataset_parts, user_of
-
-SPLIT_ORDER = {"train": 0, "val": 1, "test": 2}
 
 
 class DatasetService:
@@ -76,7 +75,7 @@ def publish(catalogue: Catalogue, request: ingest_pb2.PublishDatasetRequest) -> 
     columns = table.to_table(columns=["split", "bytes"])
     counts = {pair["values"]: pair["counts"] for pair in columns["split"].value_counts().to_pylist()}
     summary = dataset_pb2.Dataset(labels=labels_of(table.schema), issues=request.issues)
-    for split in sorted(counts, key=lambda name: (SPLIT_ORDER.get(name, 3), name)):
+    for split in sorted(counts, key=split_rank):
         summary.splits.add(split=split, image_count=counts[split])
     time = now()
     row = DatasetRow(

@@ -38,7 +38,8 @@ def join(bucket: Bucket, request: ingest_pb2.JoinShardsRequest) -> tuple[pa.Tabl
     usable = media["usable"]
     images = _images(plan, media, issues)
     lists, counts = _as_lists(annotations, first_row, plan.num_rows)
-    state = np.where(counts > 0, int(State.ANNOTATED), int(State.UNANNOTATED)).astype(np.int8)
+    empty = pc.fill_null(plan["state"], int(State.UNANNOTATED)).to_numpy()
+    state = np.where(counts > 0, int(State.ANNOTATED), empty).astype(np.int8)
     images = images.set_column(images.schema.get_field_index("state"), "state", pa.array(state))
     table = pa.table({**{name: images[name] for name in images.column_names}, **lists})
     return table.select(DATASET_SCHEMA.names).cast(DATASET_SCHEMA).filter(usable), issues

@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from framehouse.annotations.schema import Kind
+from framehouse.annotations.splits import split_rank
 from framehouse.v1 import annotation_pb2, dataset_pb2, statistics_pb2
 
 ROWS = 8192
 """Images of a batch."""
 BINS = 20
-SPLITS = ("train", "val", "test")
 
 Scan = Callable[[list[str]], Iterable[pa.RecordBatch]]
 """Reads the named columns of the table, all rows in an order that never changes."""
@@ -38,7 +38,7 @@ def measure(scan: Scan, labels: annotation_pb2.LabelSchema) -> statistics_pb2.St
         annotation_count=boxes,
         splits=[
             dataset_pb2.SplitCount(split=split, image_count=counts.splits[split])
-            for split in sorted(counts.splits, key=_split_order)
+            for split in sorted(counts.splits, key=split_rank)
         ],
         classes=[
             statistics_pb2.ClassStatistics(
@@ -151,7 +151,3 @@ def _gathered(parts: Iterable[Floats], at_most: int) -> Floats:
 
 def _joined(parts: Sequence[NDArray[np.int32] | NDArray[np.int64]]) -> Floats:
     return np.concatenate(parts).astype(np.float64) if parts else np.empty(0)
-
-
-def _split_order(split: str) -> tuple[int, str]:
-    return (SPLITS.index(split) if split in SPLITS else len(SPLITS)), split

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import pyarrow as pa
+from google.protobuf import json_format
 
 from framehouse.v1 import annotation_pb2
 
@@ -16,9 +17,12 @@ def label_schema(names: Iterable[str]) -> annotation_pb2.LabelSchema:
 
 def with_labels(schema: pa.Schema, labels: annotation_pb2.LabelSchema) -> pa.Schema:
     """The same Arrow schema, carrying `labels`."""
-    return schema.with_metadata({**(schema.metadata or {}), LABELS_KEY: labels.SerializeToString(deterministic=True)})
+    # As JSON, for Lance takes no metadata but text.
+    text = json_format.MessageToJson(labels, indent=None, ensure_ascii=False)
+    return schema.with_metadata({**(schema.metadata or {}), LABELS_KEY: text.encode()})
 
 
 def labels_of(schema: pa.Schema) -> annotation_pb2.LabelSchema:
     """The labels that an Arrow schema carries; none where it carries no schema."""
-    return annotation_pb2.LabelSchema.FromString((schema.metadata or {}).get(LABELS_KEY, b""))
+    text = (schema.metadata or {}).get(LABELS_KEY, b"{}")
+    return json_format.Parse(text, annotation_pb2.LabelSchema())

@@ -28,6 +28,7 @@ PLAN_FIELDS = [
     pa.field("frame", pa.int64()),
     pa.field("image_attributes", pa.string()),
     pa.field("source", pa.string()),
+    pa.field("state", pa.int8()),  # State, where the labels say that an image without annotations was looked at
 ]
 """Columns of a read plan; a format may append its own."""
 

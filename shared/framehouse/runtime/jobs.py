@@ -179,6 +179,9 @@ async def step(request: Message, returns: type[R]) -> R:
         retry_policy=QUICK_RETRY,
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
+    # A step that ended well although its job was cancelled meanwhile must not make the job go on.
+    if (task := asyncio.current_task()) is not None and task.cancelling():
+        raise asyncio.CancelledError
     return response
 
 

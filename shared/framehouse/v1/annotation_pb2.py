@@ -24,27 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66ramehouse/v1/annotation.proto\x12\rframehouse.v1\"\xad\x01\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\t\x12\r\n\x05\x63olor\x18\x03 \x01(\t\x12\x12\n\nattributes\x18\x04 \x03(\t\x12\x11\n\tkeypoints\x18\x05 \x03(\t\x12*\n\x05\x65\x64ges\x18\x06 \x03(\x0b\x32\x1b.framehouse.v1.KeypointEdge\x12\x16\n\tsource_id\x18\x07 \x01(\x03H\x00\x88\x01\x01\x42\x0c\n\n_source_id\"(\n\x0cKeypointEdge\x12\x0c\n\x04\x66rom\x18\x01 \x01(\x05\x12\n\n\x02to\x18\x02 \x01(\x05\"3\n\x0bLabelSchema\x12$\n\x06labels\x18\x01 \x03(\x0b\x32\x14.framehouse.v1.Label\"}\n\x05Issue\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12)\n\x08severity\x18\x02 \x01(\x0e\x32\x17.framehouse.v1.Severity\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0c\n\x04line\x18\x04 \x01(\x03\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0e\n\x06remedy\x18\x06 \x01(\t\"T\n\nIssueCount\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12)\n\x08severity\x18\x02 \x01(\x0e\x32\x17.framehouse.v1.Severity\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\"[\n\nStepIssues\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x13\n\x0b\x65rror_count\x18\x02 \x01(\x03\x12)\n\x0b\x66irst_error\x18\x03 \x01(\x0b\x32\x14.framehouse.v1.Issue*\x88\x03\n\x0e\x41nnotationKind\x12\x1f\n\x1b\x41NNOTATION_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41NNOTATION_KIND_TAG\x10\x01\x12\x17\n\x13\x41NNOTATION_KIND_BOX\x10\x02\x12\x1f\n\x1b\x41NNOTATION_KIND_ROTATED_BOX\x10\x03\x12\x1b\n\x17\x41NNOTATION_KIND_POLYGON\x10\x04\x12\x1c\n\x18\x41NNOTATION_KIND_POLYLINE\x10\x05\x12\x1a\n\x16\x41NNOTATION_KIND_POINTS\x10\x06\x12\x1c\n\x18\x41NNOTATION_KIND_SKELETON\x10\x07\x12\x18\n\x14\x41NNOTATION_KIND_MASK\x10\x08\x12\x1b\n\x17\x41NNOTATION_KIND_ELLIPSE\x10\t\x12\x1a\n\x16\x41NNOTATION_KIND_CUBOID\x10\n\x12\x1d\n\x19\x41NNOTATION_KIND_CUBOID_3D\x10\x0b\x12\x1b\n\x17\x41NNOTATION_KIND_CAPTION\x10\x0c*a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66ramehouse/v1/annotation.proto\x12\rframehouse.v1\"\xad\x01\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06parent\x18\x02 \x01(\t\x12\r\n\x05\x63olor\x18\x03 \x01(\t\x12\x12\n\nattributes\x18\x04 \x03(\t\x12\x11\n\tkeypoints\x18\x05 \x03(\t\x12*\n\x05\x65\x64ges\x18\x06 \x03(\x0b\x32\x1b.framehouse.v1.KeypointEdge\x12\x16\n\tsource_id\x18\x07 \x01(\x03H\x00\x88\x01\x01\x42\x0c\n\n_source_id\"(\n\x0cKeypointEdge\x12\x0c\n\x04\x66rom\x18\x01 \x01(\x05\x12\n\n\x02to\x18\x02 \x01(\x05\"C\n\x0bLabelSchema\x12$\n\x06labels\x18\x01 \x03(\x0b\x32\x14.framehouse.v1.Label\x12\x0e\n\x06source\x18\x02 \x01(\t\"}\n\x05Issue\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12)\n\x08severity\x18\x02 \x01(\x0e\x32\x17.framehouse.v1.Severity\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0c\n\x04line\x18\x04 \x01(\x03\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0e\n\x06remedy\x18\x06 \x01(\t\"T\n\nIssueCount\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12)\n\x08severity\x18\x02 \x01(\x0e\x32\x17.framehouse.v1.Severity\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\"[\n\nStepIssues\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\x13\n\x0b\x65rror_count\x18\x02 \x01(\x03\x12)\n\x0b\x66irst_error\x18\x03 \x01(\x0b\x32\x14.framehouse.v1.Issue*\x88\x03\n\x0e\x41nnotationKind\x12\x1f\n\x1b\x41NNOTATION_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x41NNOTATION_KIND_TAG\x10\x01\x12\x17\n\x13\x41NNOTATION_KIND_BOX\x10\x02\x12\x1f\n\x1b\x41NNOTATION_KIND_ROTATED_BOX\x10\x03\x12\x1b\n\x17\x41NNOTATION_KIND_POLYGON\x10\x04\x12\x1c\n\x18\x41NNOTATION_KIND_POLYLINE\x10\x05\x12\x1a\n\x16\x41NNOTATION_KIND_POINTS\x10\x06\x12\x1c\n\x18\x41NNOTATION_KIND_SKELETON\x10\x07\x12\x18\n\x14\x41NNOTATION_KIND_MASK\x10\x08\x12\x1b\n\x17\x41NNOTATION_KIND_ELLIPSE\x10\t\x12\x1a\n\x16\x41NNOTATION_KIND_CUBOID\x10\n\x12\x1d\n\x19\x41NNOTATION_KIND_CUBOID_3D\x10\x0b\x12\x1b\n\x17\x41NNOTATION_KIND_CAPTION\x10\x0c*a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'framehouse.v1.annotation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ANNOTATIONKIND']._serialized_start=627
-  _globals['_ANNOTATIONKIND']._serialized_end=1019
-  _globals['_SEVERITY']._serialized_start=1021
-  _globals['_SEVERITY']._serialized_end=1118
+  _globals['_ANNOTATIONKIND']._serialized_start=643
+  _globals['_ANNOTATIONKIND']._serialized_end=1035
+  _globals['_SEVERITY']._serialized_start=1037
+  _globals['_SEVERITY']._serialized_end=1134
   _globals['_LABEL']._serialized_start=50
   _globals['_LABEL']._serialized_end=223
   _globals['_KEYPOINTEDGE']._serialized_start=225
   _globals['_KEYPOINTEDGE']._serialized_end=265
   _globals['_LABELSCHEMA']._serialized_start=267
-  _globals['_LABELSCHEMA']._serialized_end=318
-  _globals['_ISSUE']._serialized_start=320
-  _globals['_ISSUE']._serialized_end=445
-  _globals['_ISSUECOUNT']._serialized_start=447
-  _globals['_ISSUECOUNT']._serialized_end=531
-  _globals['_STEPISSUES']._serialized_start=533
-  _globals['_STEPISSUES']._serialized_end=624
+  _globals['_LABELSCHEMA']._serialized_end=334
+  _globals['_ISSUE']._serialized_start=336
+  _globals['_ISSUE']._serialized_end=461
+  _globals['_ISSUECOUNT']._serialized_start=463
+  _globals['_ISSUECOUNT']._serialized_end=547
+  _globals['_STEPISSUES']._serialized_start=549
+  _globals['_STEPISSUES']._serialized_end=640
 # @@protoc_insertion_point(module_scope)

@@ -73,10 +73,12 @@ class KeypointEdge(_message.Message):
     def __init__(self, to: _Optional[int] = ..., **kwargs) -> None: ...
 
 class LabelSchema(_message.Message):
-    __slots__ = ("labels",)
+    __slots__ = ("labels", "source")
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     labels: _containers.RepeatedCompositeFieldContainer[Label]
-    def __init__(self, labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
+    source: str
+    def __init__(self, labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class Issue(_message.Message):
     __slots__ = ("code", "severity", "path", "line", "message", "remedy")

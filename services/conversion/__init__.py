@@ -1,0 +1,1 @@
+"""Conversion: the formats, between files and the canonical model."""

@@ -1,0 +1,114 @@
+"""An indexed archive as the formats see it: entries in columns, and the bytes of few of them."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from framehouse.runtime import errors
+from framehouse.store.archive import is_image
+from framehouse.store.bucket import Bucket
+from framehouse.store.packs import LOCAL_HEADER, read_entries
+
+CHUNK = 4 << 20
+"""Bytes that a large file is read by."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An index (INDEX_SCHEMA), the bucket that its bytes lie in, and a prefix that files may be unpacked under."""
+
+    entries: pa.Table
+    bucket: Bucket
+    scratch: str
+
+    @property
+    def paths(self) -> pa.Array:
+        """All files."""
+        return self.entries["path"].combine_chunks()
+
+    def images(self) -> NDArray[np.int64]:
+        """Rows of the files that are images by their extension."""
+        return np.flatnonzero(is_image(self.paths).to_numpy(zero_copy_only=False))
+
+    def with_extension(self, *extensions: str) -> NDArray[np.int64]:
+        """Rows of the files with one of these extensions, in any case."""
+        pattern = rf"(?i)\.({'|'.join(extensions)})$"
+        return np.flatnonzero(pc.match_substring_regex(self.paths, pattern).to_numpy(zero_copy_only=False))
+
+    def path(self, row: int) -> str:
+        """Name of a file."""
+        return str(self.entries["path"][row].as_py())
+
+    def read(self, row: int, limit: int) -> bytes:
+        """A small file, whole. InvalidArgument where it is larger than `limit` bytes or damaged."""
+        size = self.entries["size"][row].as_py()
+        if size > limit:
+            raise errors.InvalidArgument(
+                f"{self.path(row)}: {size:,} bytes are more than such a file can have ({limit:,})",
+                reason="FILE_TOO_LARGE",
+            )
+        ((_, entry),) = read_entries(self.bucket, self.entries.slice(row, 1))
+        if entry.damage:
+            raise self._damaged(row, entry.damage)
+        return entry.data
+
+    def beginning(self, row: int, count: int) -> bytes:
+        """The first bytes of a file; fewer, or none, where it is shorter or damaged."""
+        key, offset, stored = self.locate(row)
+        packed = self.bucket.get_range(key, offset, min(stored, count))
+        if self.entries["method"][row].as_py() == 0:
+            return packed
+        try:
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, count)
+        except zlib.error:
+            return b""
+
+    def locate(self, row: int) -> tuple[str, int, int]:
+        """Where the stored bytes of a file lie: object, offset, length."""
+        entry = self.entries.slice(row, 1).to_pylist()[0]
+        offset = entry["data_offset"]
+        if offset < 0:
+            header = self.bucket.get_range(entry["object"], entry["header_offset"], LOCAL_HEADER)
+            if len(header) < LOCAL_HEADER or not header.startswith(b"PK\3\4"):
+                raise self._damaged(row, "there is no entry where the archive's directory says")
+            offset = (
+                entry["header_offset"]
+                + LOCAL_HEADER
+                + sum(int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
+            )
+        return entry["object"], offset, entry["stored_size"]
+
+    def stream(self, row: int) -> Iterator[bytes]:
+        """A file of any size, unpacked, in chunks; its checksum is verified at the end."""
+        key, offset, stored = self.locate(row)
+        expected, deflated = self.entries["crc32"][row].as_py(), self.entries["method"][row].as_py() != 0
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        checksum = 0
+        for start in range(0, stored, CHUNK):
+            chunk = self.bucket.get_range(key, offset + start, min(CHUNK, stored - start))
+            while chunk:
+                if deflated:
+                    try:
+                        data = inflater.decompress(chunk, CHUNK)
+                    except zlib.error as error:
+                        raise self._damaged(row, f"its bytes cannot be unpacked ({error})") from error
+                    chunk = inflater.unconsumed_tail
+                else:
+                    data, chunk = chunk, b""
+                checksum = zlib.crc32(data, checksum)
+                yield data
+        if deflated and (rest := inflater.flush()):
+            checksum = zlib.crc32(rest, checksum)
+            yield rest
+        if checksum != expected:
+            raise self._damaged(row, "its bytes do not match their checksum")
+
+    def _damaged(self, row: int, text: str) -> errors.InvalidArgument:
+        return errors.InvalidArgument(
+            f"{self.path(row)} is damaged: {text}; pack and send the archive again", reason="ENTRY_DAMAGED"
+        )

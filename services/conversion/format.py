@@ -1,0 +1,138 @@
+"""What a format is: a declaration of what it can hold, and functions on columns.
+
+A module in `services/conversion/formats/` that defines `FORMAT` is found by `services.conversion.registry`. Its
+functions get everything they need as arguments and know nothing of jobs.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import pyarrow as pa
+
+from framehouse.annotations.plan import Part
+from framehouse.annotations.schema import Kind
+from framehouse.store.bucket import Bucket
+from framehouse.store.bundle import BundleWriter
+from framehouse.store.issues import IssueLog
+from framehouse.v1.annotation_pb2 import LabelSchema
+from framehouse.v1.conversion_pb2 import Loss
+from services.conversion.archive import Archive
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What survives in a format. The loss report is made from this."""
+
+    kinds: frozenset[Kind]
+    fallbacks: Mapping[Kind, str] = field(default_factory=dict)
+    """Kinds that are written as another, and what they become, in words. Those in neither are left out."""
+    attributes: bool = False
+    crowd: bool = False
+    score: bool = False
+    splits: frozenset[str] = frozenset()
+    """Splits that it tells apart; empty means any."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How sure a format is that an archive is its own, from 0 to 1, and why."""
+
+    confidence: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReadPlan:
+    """What there is to read."""
+
+    images: pa.Table
+    """PLAN_FIELDS and the format's own columns, in the order of `layout.in_archive_order`."""
+    labels: LabelSchema
+    parts: list[Part] | None
+    """None where the labels are read shard by shard, with what media made of the shard (aligned)."""
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """What one step reads: a part, or the labels of a shard."""
+
+    bucket: Bucket
+    labels: LabelSchema
+    part: Part | None
+    """None where the plan is aligned."""
+    images: pa.RecordBatch | None = None
+    """The shard's rows of the plan; None where the plan is not aligned."""
+    media: pa.RecordBatch | None = None
+    first_row: int = 0
+    """Of the shard in the plan."""
+
+
+class WriteHead(msgspec.Struct, frozen=True):
+    """What a write plan says as a whole; it lies in the metadata of the plan's schema, beside the labels."""
+
+    format: str
+    table_key: str
+    table_version: int
+    source_format: str
+    without_images: bool
+    shard_starts: list[int]
+    """Row of the table at which each shard begins, and the number of rows at the end."""
+    folders: list[str]
+    """Names that the splits are written under, in the order train, val, test, others by name."""
+    detail: str = ""
+    """What the format needs besides, in its own words (JSON)."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a format adds to a write plan."""
+
+    columns: dict[str, pa.Array] = field(default_factory=dict)
+    """One value an image."""
+    losses: list[Loss] = field(default_factory=list)
+    """Beside those that follow from `Holds`."""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What one step writes: a run of images, and their annotations."""
+
+    images: pa.Table
+    """The write plan's columns (folder, name below it, target, number of annotations before, the format's own), and
+    width, height, state and the format's `image_columns` of the table."""
+    annotations: pa.Table
+    """Flat; `image` is the row in `images`, ascending. Only the columns that the format reads."""
+    labels: LabelSchema
+    head: WriteHead
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format. `id` is what a user types."""
+
+    id: str
+    title: str
+    holds: Holds
+    detect: Callable[[Archive], Candidate | None]
+    """Looks at an archive's index, and at the beginnings of few files."""
+    plan: Callable[[Archive, IssueLog], ReadPlan]
+    """Finds images, splits, labels and parts. InvalidArgument where the archive is not of the format."""
+    read: Callable[[LabelSource, IssueLog], pa.Table]
+    """Reads label files to flat annotations (ANNOTATION_SCHEMA); `image` is the row in the plan."""
+    default_split: str
+    """Folder that images without a split are written under."""
+    columns: tuple[str, ...]
+    """Annotation columns that `write` looks at."""
+    plan_columns: tuple[str, ...]
+    """Annotation columns that `prepare` looks at, beside kind, label and flags."""
+    prepare: Callable[[pa.Table, pa.Table, LabelSchema, WriteHead], Preparation]
+    """Decides what needs a look at all images: (images of the write plan, flat annotations, labels, head)."""
+    write: Callable[[Rows, BundleWriter], None]
+    """Writes the label files, or pieces of files, of a run of images. The images are copied by the caller."""
+    finish: Callable[[LabelSchema, WriteHead, BundleWriter], None]
+    """Writes what speaks of the whole dataset."""
+    image_columns: tuple[str, ...] = ()
+    """Image columns that `prepare` and `write` look at, beside those that all get."""
+    aliases: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""One module a format, found by registration. See services/conversion/format.py."""

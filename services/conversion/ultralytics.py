@@ -1,0 +1,289 @@
+"""What the Ultralytics tasks have in common: finding images, splits and label files, and the rows of label files.
+
+Images lie in `images/<split>/` or `<split>/images/`, or where data.yaml says; the label file of an image has its name
+with `.txt`, and `labels` for the last folder called `images`. Coordinates are relative to the upright image. What a row
+means is said by the task's own module.
+"""
+
+import difflib
+import posixpath
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from framehouse.annotations.geometry import Integers
+from framehouse.annotations.schema import State
+from framehouse.annotations.splits import canonical_split, known_split
+from framehouse.runtime import errors
+from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
+from framehouse.store.packs import read_entries
+from services.conversion import data_yaml, layout, numbers
+from services.conversion.archive import Archive
+from services.conversion.columns import report
+from services.conversion.data_yaml import DataYaml
+from services.conversion.format import LabelSource, ReadPlan
+
+MAX_LIST_BYTES = 256 << 20
+LABEL_COLUMNS = [f"label_{name}" for name in ("path", *layout.RANGE_COLUMNS)]
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of the label files of a shard."""
+
+    runs: numbers.Runs
+    """One a line; its `item` is a position in `images`."""
+    images: Integers
+    """Row in the shard of each label file."""
+    paths: pa.Array
+    """The label files."""
+
+    def report(self, issues: IssueLog, code: str, bad: Integers, messages: list[str] | str, remedy: str) -> None:
+        """An error for each of some lines."""
+        item = self.runs.item[bad]
+        report(issues, code, ERROR, self.paths.take(pa.array(item)), self.runs.ordinal[bad] + 1, messages, remedy)
+
+
+@dataclass
+class Claims:
+    """Which split each image belongs to; the first claim wins."""
+
+    split: NDArray[np.object_]
+    split_name: NDArray[np.object_]
+    name: NDArray[np.object_]
+    taken: NDArray[np.bool_]
+
+    def claim(self, at: Integers, split: str, split_name: str, names: pa.Array) -> None:
+        free = ~self.taken[at]
+        at = at[free]
+        self.split[at], self.split_name[at], self.taken[at] = split, split_name, True
+        self.name[at] = names.to_numpy(zero_copy_only=False)[free]
+
+
+def plan(archive: Archive, data: DataYaml, issues: IssueLog) -> ReadPlan:
+    """Finds images, splits and label files. InvalidArgument where there are no images, or no label file matches."""
+    labels = data_yaml.class_names(data, issues)
+    image_rows = archive.images()
+    files = archive.paths.take(pa.array(image_rows))
+    if not len(files):
+        raise errors.InvalidArgument(
+            f"{data.file} describes a dataset, but the archive holds no images; pack the images with the labels",
+            reason="IMAGES_MISSING",
+        )
+    claims = _claims(archive, data, files, issues)
+    kept = np.flatnonzero(claims.taken)
+    if not len(kept):
+        places = ", ".join(dict.fromkeys(posixpath.dirname(path) or "the top" for path in files[:1000].to_pylist()))
+        wanted = "; ".join(f"{key}: {', '.join(values)}" for key, values in data.splits().items())
+        raise errors.InvalidArgument(
+            f"{data.file} says {wanted or 'nothing of splits'}, but the archive has no images there; "
+            f"it has some in {places[:200]}. Correct `path`, `train` and `val`",
+            reason="IMAGES_NOT_FOUND",
+        )
+    files, image_rows = files.take(pa.array(kept)), image_rows[kept]
+    splits, split_names, names = (
+        pa.array(column[kept], pa.string()) for column in (claims.split, claims.split_name, claims.name)
+    )
+    label_rows = _labels(archive, data, files, names, split_names, issues)
+    entries = archive.entries.take(pa.array(np.maximum(label_rows, 0)))
+    absent = pa.array(label_rows < 0)
+    own = {
+        f"label_{name}": pc.if_else(absent, pa.scalar(None, entries.schema.field(name).type), entries[name])
+        for name in ("path", *layout.RANGE_COLUMNS)
+    }
+    # An empty label file says that somebody looked and found nothing; no file says nothing.
+    empty = pc.fill_null(pc.equal(own["label_size"], 0), False)
+    own["state"] = pc.if_else(empty, pa.scalar(int(State.VERIFIED_EMPTY), pa.int8()), pa.scalar(None, pa.int8()))
+    paths = layout.identities(names, splits, files)
+    table = layout.plan_table(archive, image_rows, {"path": paths, "split": splits, "split_name": split_names, **own})
+    return ReadPlan(layout.in_archive_order(table), labels, None)
+
+
+def _claims(archive: Archive, data: DataYaml, files: pa.Array, issues: IssueLog) -> Claims:
+    count = len(files)
+    blank = np.full(count, "", object)
+    claims = Claims(blank.copy(), blank.copy(), blank, np.zeros(count, bool))
+    texts = set(archive.paths.take(pa.array(archive.with_extension("txt"))).to_pylist())
+    found: list[tuple[bool, str, str, Integers, pa.Array]] = []
+    for key, values in data.splits().items():
+        split = canonical_split(key)
+        for value in values:
+            place, at, names = _place(archive, data, value, files, texts)
+            if not len(at):
+                if known_split(key):
+                    text = f"`{key}` is {value}, and the archive has no images there"
+                    issues.add("SPLIT_EMPTY", WARNING, data.file, text, f"correct or remove `{key}`")
+                continue
+            spelled = [part for part in place.split("/") if known_split(part)]
+            same = [part for part in spelled if known_split(part) == split]
+            # Where two splits name one folder, it belongs to the one that it is called by.
+            found.append((bool(spelled) and not same, split, (same or [key])[-1], at, names))
+    for _, split, split_name, at, names in sorted(found, key=lambda claim: claim[0]):
+        claims.claim(at, split, split_name, names)
+    rest = np.flatnonzero(~claims.taken)
+    if len(rest):
+        names, folders = layout.below_split(files.take(pa.array(rest)))
+        inside = pc.match_substring_regex(files.take(pa.array(rest)), r"(?i)(^|/)images/").to_numpy(
+            zero_copy_only=False
+        )
+        listed = inside | (not found and not data.splits())
+        for folder in sorted(set(folders)):
+            here = listed & (np.array(folders, object) == folder)
+            claims.claim(rest[here], known_split(folder), folder, names.filter(pa.array(here)))
+        left = files.take(pa.array(rest[~listed]))
+        text = f"{data.file} does not name this image, and it lies in no folder `images`; it was left out"
+        report(issues, "IMAGE_NOT_LISTED", INFO, left, np.zeros(len(left), np.int64), text, "add its folder to a split")
+    return claims
+
+
+def _place(
+    archive: Archive, data: DataYaml, value: str, files: pa.Array, texts: set[str]
+) -> tuple[str, Integers, pa.Array]:
+    """Where a split's value leads: the place, the images there (positions in `files`), and their names below it."""
+    for place in data.places(value):
+        if place in texts:
+            row = int(pc.index(archive.paths, place).as_py())
+            lines = archive.read(row, MAX_LIST_BYTES).removeprefix(BOM).decode(errors="replace").split("\n")
+            listed = pa.array([line.strip() for line in lines if line.strip()], pa.string())
+            folders = list(dict.fromkeys([data.folder, posixpath.dirname(place)]))
+            at = np.unique(layout.find(listed, files, folders))
+            at = at[at >= 0]
+            here = files.take(pa.array(at))
+            names, _ = layout.below_split(here)
+            if data.folder:
+                prefix = f"{data.folder}/"
+                whole = pc.and_(pc.equal(names, here), pc.starts_with(here, prefix))
+                names = pc.if_else(whole, pc.utf8_slice_codeunits(here, len(prefix)), names)
+            return place, at, names
+        prefix = f"{place}/" if place else ""
+        at = np.flatnonzero(pc.starts_with(files, prefix).to_numpy(zero_copy_only=False))
+        if len(at):
+            names = pc.utf8_slice_codeunits(files.take(pa.array(at)), len(prefix))
+            return place, at, pc.replace_substring_regex(names, r"^images/", "")
+    return value, np.zeros(0, np.int64), pa.array([], pa.string())
+
+
+def label_names(images: pa.Array) -> pa.Array:
+    """Where Ultralytics looks for the label files of images."""
+    return pc.replace_substring_regex(_stems(images), r"^(.*/)?images/(.*)$", r"\1labels/\2")
+
+
+def _stems(images: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(images, r"\.[^./]*$", ".txt")
+
+
+def _labels(
+    archive: Archive, data: DataYaml, files: pa.Array, names: pa.Array, split_names: pa.Array, issues: IssueLog
+) -> Integers:
+    """Row of the label file of each image, -1 for none. What belongs to no image becomes an issue."""
+    text_rows = archive.with_extension("txt")
+    texts = archive.paths.take(pa.array(text_rows))
+    result = np.full(len(files), -1)
+    beside = _stems(files)
+    top = posixpath.join(data.folder, "labels/")
+    stems = _stems(names)
+    for candidate in (
+        label_names(files),
+        pc.replace_substring_regex(beside, r"^(.*?/)??images/(.*)$", r"\1labels/\2"),
+        beside,
+        pc.binary_join_element_wise(top, split_names, "/", stems, ""),
+        pc.binary_join_element_wise(top, stems, ""),
+    ):
+        missing = np.flatnonzero(result < 0)
+        if len(missing):
+            at = pc.fill_null(pc.index_in(candidate.take(pa.array(missing)), texts), -1)
+            result[missing] = at.to_numpy(zero_copy_only=False)
+    in_labels = pc.match_substring_regex(texts, r"(?i)(^|/)labels/(?:.*/)?[^/]+$").to_numpy(zero_copy_only=False)
+    in_labels &= ~pc.match_substring_regex(texts, r"(?i)(^|/)classes\.txt$").to_numpy(zero_copy_only=False)
+    orphans = np.setdiff1d(np.flatnonzero(in_labels), result)
+    lost = texts.take(pa.array(orphans))
+    if len(orphans):
+        near = _near(lost, beside)
+        if not (result >= 0).any():
+            examples = "; ".join(f"{path}{hint}" for path, hint in zip(lost[:3].to_pylist(), near, strict=False))
+            raise errors.InvalidArgument(
+                f"none of {len(orphans):,} label files belongs to an image, for instance {examples}. A label file has "
+                "the name of its image, in `labels` instead of `images`",
+                reason="LABELS_UNMATCHED",
+            )
+        messages = [f"there is no image for this label file{hint}" for hint in near]
+        report(
+            issues,
+            "LABEL_WITHOUT_IMAGE",
+            ERROR,
+            lost,
+            np.zeros(len(lost), np.int64),
+            messages,
+            "add the image, or rename the label file to the name of its image",
+        )
+    return np.where(result >= 0, text_rows[np.maximum(result, 0)] if len(text_rows) else -1, -1)
+
+
+def _near(lost: pa.Array, stems: pa.Array) -> list[str]:
+    """For each label file a near match among the images' names; only for the first few, for it is slow."""
+    known = [posixpath.basename(stem) for stem in stems[:5000].to_pylist()]
+    hints = []
+    for path in lost[:10].to_pylist():
+        match = difflib.get_close_matches(posixpath.basename(path), known, 1, 0.8)
+        hints.append(f"; near is an image {posixpath.splitext(match[0])[0]}" if match else "")
+    return hints + [""] * (len(lost) - len(hints))
+
+
+def read_rows(source: LabelSource, issues: IssueLog) -> Rows:
+    """Reads the label files of a shard's usable images, all of them as one text.
+
+    A line with anything but numbers is an issue LABEL_NOT_A_NUMBER and counts as empty.
+    """
+    assert source.images is not None and source.media is not None
+    wanted = pc.and_(source.media["usable"], pc.is_valid(source.images["label_object"]))
+    at = np.flatnonzero(wanted.to_numpy(zero_copy_only=False))
+    ranges = source.images.select(LABEL_COLUMNS).take(pa.array(at)).rename_columns(["path", *layout.RANGE_COLUMNS])
+    paths = ranges["path"]
+    texts = [b""] * len(at)
+    for i, entry in read_entries(source.bucket, ranges):
+        if entry.damage:
+            remedy = "pack and send the archive again"
+            issues.add("ENTRY_DAMAGED", ERROR, paths[i].as_py(), f"the label file is damaged: {entry.damage}", remedy)
+            continue
+        data = entry.data.removeprefix(BOM)
+        texts[i] = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+    try:
+        runs = numbers.parse(texts, b"\n")
+    except numbers.NotNumbers:
+        for i, text in enumerate(texts):
+            try:
+                numbers.parse([text], b"\n")
+            except numbers.NotNumbers:
+                texts[i] = _mended(paths[i].as_py(), text, issues)
+        runs = numbers.parse(texts, b"\n")
+    return Rows(runs, at, paths)
+
+
+def _mended(path: str, text: bytes, issues: IssueLog) -> bytes:
+    """A label file with the lines emptied that hold anything but finite numbers; those become issues."""
+    lines = text.split(b"\n")
+    for i, line in enumerate(lines):
+        tokens = line.translate(numbers.BLANKS).split()
+        values: list[float] = []
+        with suppress(ValueError):
+            values = [float(token) for token in tokens]
+        if len(values) < len(tokens) or not np.isfinite(values).all():
+            bad = next(token for token in tokens if not _is_number(token))
+            shown = bad[:40].decode(errors="replace")
+            text_ = f"{shown!r} is no number"
+            issues.add("LABEL_NOT_A_NUMBER", ERROR, path, text_, "a row is a class id and numbers from 0 to 1", i + 1)
+            values = []
+        lines[i] = " ".join(map(repr, values)).encode()
+    return b"\n".join(lines)
+
+
+def _is_number(token: bytes) -> bool:
+    try:
+        return bool(np.isfinite(float(token)))
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The command `framehouse`, and the suite that it runs on one machine."""

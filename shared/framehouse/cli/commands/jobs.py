@@ -1,0 +1,71 @@
+"""`jobs`: what is being done, and what was."""
+
+import sys
+
+import typer
+
+from framehouse.cli.options import Address, Json
+
+
+def register(app: typer.Typer) -> None:
+    app.command("jobs")(jobs)
+
+
+def jobs(as_json: Json = False, address: Address = None) -> None:
+    """List the jobs, newest first."""
+    from framehouse.cli import output, reach
+    from framehouse.client.names import short_name
+    from framehouse.v1 import job_pb2
+
+    with reach.client(address) as client:
+        found = client.list_jobs()
+    rows, documents = [], []
+    for one in found:
+        metadata = job_pb2.JobMetadata()
+        one.metadata.Unpack(metadata)
+        state = _state(one.done, one.error.code)
+        kind = job_pb2.JobKind.Name(metadata.kind).removeprefix("JOB_KIND_").lower()
+        seconds = output.seconds_between(metadata.start_time, metadata.end_time)
+        documents.append(
+            {
+                "name": one.name,
+                "state": state,
+                "metadata": output.plain(metadata),
+                "error": {"code": one.error.code, "message": one.error.message} if one.error.code else None,
+            }
+        )
+        rows.append(
+            (
+                one.name,
+                kind,
+                short_name(metadata.target),
+                state,
+                one.error.message if one.error.code else _stage(metadata),
+                output.when(metadata.start_time),
+                f"{seconds:.1f} s",
+            )
+        )
+    if as_json:
+        output.print_json({"jobs": documents})
+    elif not rows:
+        print("no jobs yet", file=sys.stderr)
+    else:
+        output.print_table(("job", "kind", "of", "state", "stage", "began", "time"), rows, right=("time",))
+
+
+def _state(done: bool, code: int) -> str:
+    if not done:
+        return "running"
+    if not code:
+        return "done"
+    return "cancelled" if code == 1 else "failed"
+
+
+def _stage(metadata: object) -> str:
+    """The last stage that has begun and not ended."""
+    from framehouse.client.progress import stages
+    from framehouse.v1 import job_pb2
+
+    assert isinstance(metadata, job_pb2.JobMetadata)
+    going = [one for one in stages(metadata) if not one.ended]
+    return f"{going[-1].stage} {going[-1].done:,}/{going[-1].total:,}" if going else ""

@@ -1,0 +1,141 @@
+"""What commands print: tables and lines for people, one JSON document for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from framehouse.v1 import annotation_pb2, conversion_pb2
+
+SEVERITIES = {
+    annotation_pb2.SEVERITY_ERROR: "error",
+    annotation_pb2.SEVERITY_WARNING: "warning",
+    annotation_pb2.SEVERITY_INFO: "note",
+}
+
+
+def print_json(document: object) -> None:
+    """The document, alone, on standard output."""
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+    print()
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """A message as the HTTP face has it, under the contract's JSON names, but with all fields and numbers as numbers.
+
+    Protobuf's own JSON writes 64-bit numbers as strings and leaves zeros out. A message that is not set is null.
+    """
+    return {field.json_name: _value(message, field) for field in message.DESCRIPTOR.fields}
+
+
+def _value(message: Message, field: Any) -> Any:
+    value = getattr(message, field.name)
+    if field.is_repeated:
+        return [_scalar(one, field) for one in value]
+    if field.has_presence and not message.HasField(field.name):
+        return None
+    return _scalar(value, field)
+
+
+def _scalar(value: Any, field: Any) -> Any:
+    if isinstance(value, Timestamp):
+        return value.ToJsonString()
+    if isinstance(value, Message):
+        return plain(value)
+    if field.enum_type is not None and value in field.enum_type.values_by_number:
+        return field.enum_type.values_by_number[value].name
+    return value
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> None:
+    """A table; numbers get their thousands apart and, in the columns of `right`, their digits below each other."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    numeric = set(right)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(number(cell) if isinstance(cell, int | float) else str(cell)) for cell in row))
+    # Piped, a table is as wide as it needs to be.
+    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """One line a fact, those without a value left out."""
+    width = max(map(len, facts), default=0)
+    for name, value in facts.items():
+        if value not in ("", None):
+            print(f"  {name:<{width}}  {number(value) if isinstance(value, int | float) else value}")
+
+
+def number(value: float) -> str:
+    """`12,345`, `3.1`, `0.042`."""
+    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+def size(count: float) -> str:
+    """Bytes, as `12.3 MB`."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    step = 0
+    while count >= 999.5 and step < len(units) - 1:
+        count /= 1000
+        step += 1
+    return f"{count:.0f} B" if step == 0 else f"{count:.1f} {units[step]}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 image`, `1,200 images`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def when(time: Timestamp) -> str:
+    """A time in the user's zone, to the minute."""
+    return time.ToDatetime(UTC).astimezone().strftime("%Y-%m-%d %H:%M") if time.seconds else ""
+
+
+def seconds_between(start: Timestamp, end: Timestamp) -> float:
+    """From one time to the other, or to now where that is not set."""
+    last = end.ToDatetime(UTC) if end.seconds else datetime.now(UTC)
+    return (last - start.ToDatetime(UTC)).total_seconds() if start.seconds else 0.0
+
+
+def splits(counts: Iterable[Any]) -> str:
+    """`train 160, val 40`."""
+    return ", ".join(f"{one.split or '(none)'} {one.image_count:,}" for one in counts)
+
+
+def print_issues(counts: Sequence[annotation_pb2.IssueCount], examples: Sequence[annotation_pb2.Issue]) -> None:
+    """What was found, one paragraph a code: how often, one example, what to do."""
+    if not counts:
+        return
+    totals = [
+        counted(total, name)
+        for severity, name in SEVERITIES.items()
+        if (total := sum(one.count for one in counts if one.severity == severity))
+    ]
+    print(f"  issues: {', '.join(totals)}")
+    first: dict[str, annotation_pb2.Issue] = {}
+    for issue in examples:
+        first.setdefault(issue.code, issue)
+    for one in sorted(counts, key=lambda one: (-one.severity, -one.count)):
+        print(f"    {one.code} ({SEVERITIES.get(one.severity, 'issue')}) {one.count:,} ×")
+        if (example := first.get(one.code)) is not None:
+            place = example.path + (f":{example.line}" if example.line else "")
+            print(f"      {place + ': ' if place else ''}{example.message}")
+            if example.remedy:
+                print(f"      {example.remedy}")
+
+
+def print_losses(losses: Sequence[conversion_pb2.Loss]) -> None:
+    """What the target format could not hold."""
+    for loss in losses:
+        print(f"  not held: {loss.subject} ({counted(loss.annotation_count, 'annotation')}); {loss.fallback}")

@@ -1,0 +1,137 @@
+"""`Client`: `AsyncClient` for code without asyncio. Each method is the other's, run on an event loop in a thread."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from framehouse.client.aio import CANCEL_SECONDS, AsyncClient
+from framehouse.client.connection import DEADLINE_SECONDS
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["Client", P], T]:
+    @wraps(method)
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(method(self._client, *args, **kwargs))
+
+    return call
+
+
+def _iterating(
+    method: Callable[Concatenate[AsyncClient, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate["Client", P], Iterator[T]]:
+    @wraps(method)
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        items = method(self._client, *args, **kwargs)
+        end = object()
+
+        async def step() -> T | object:
+            return await anext(items, end)
+
+        try:
+            while (item := self._run(step())) is not end:
+                yield item  # type: ignore[misc]
+        finally:
+            self._run(_close(items))
+
+    return call
+
+
+class Client:
+    """A connection to the suite whose gateway is at host:port; by default the one of this machine.
+
+    Use it as a context manager, or `close` it. Ctrl-C in a call cancels what the call does, its job too. `report` is
+    called from another thread.
+    """
+
+    def __init__(self, address: str | None = None, *, deadline: float = DEADLINE_SECONDS) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="framehouse-client", daemon=True)
+        self._thread.start()
+        self._client = self._run(_connect(address, deadline))
+        self.address = self._client.address
+
+    upload = _blocking(AsyncClient.upload)
+    import_dataset = _blocking(AsyncClient.import_dataset)
+    list_datasets = _blocking(AsyncClient.list_datasets)
+    get_dataset = _blocking(AsyncClient.get_dataset)
+    delete_dataset = _blocking(AsyncClient.delete_dataset)
+    statistics = _blocking(AsyncClient.statistics)
+    list_formats = _blocking(AsyncClient.list_formats)
+    export_dataset = _blocking(AsyncClient.export_dataset)
+    convert = _blocking(AsyncClient.convert)
+    get_export = _blocking(AsyncClient.get_export)
+    download = _blocking(AsyncClient.download)
+    list_jobs = _blocking(AsyncClient.list_jobs)
+    watch_job = _iterating(AsyncClient.watch_job)
+    wait = _blocking(AsyncClient.wait)
+    cancel_job = _blocking(AsyncClient.cancel_job)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection and its thread."""
+        if self._loop.is_closed():
+            return
+        self._run(_end(self._client))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        done: Future[T] = Future()
+        task: asyncio.Task[None] | None = None
+
+        async def carry() -> None:
+            try:
+                done.set_result(await work)
+            except BaseException as error:
+                done.set_exception(error)
+
+        def begin() -> None:
+            nonlocal task
+            task = self._loop.create_task(carry())
+
+        self._loop.call_soon_threadsafe(begin)
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            # What was begun is given up in good order, which the coroutine does when it is cancelled.
+            self._loop.call_soon_threadsafe(lambda: task and task.cancel())
+            try:
+                done.result(2 * CANCEL_SECONDS)
+            except BaseException as error:
+                raise KeyboardInterrupt(*error.args) from None
+            raise
+
+
+async def _close(items: AsyncGenerator[Any, None]) -> None:
+    await items.aclose()
+
+
+async def _end(client: AsyncClient) -> None:
+    await client.close()
+    await asyncio.get_running_loop().shutdown_asyncgens()
+    # gRPC ends its calls in tasks of its own, which want to be waited for.
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=1.0)
+
+
+async def _connect(address: str | None, deadline: float) -> AsyncClient:
+    # A channel belongs to the loop that it is made on.
+    return AsyncClient(address, deadline=deadline)

@@ -1,0 +1,93 @@
+"""The channel to a suite: kept alive, and its calls repeated within their deadline while the suite is away."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from framehouse.client import errors
+
+R = TypeVar("R", bound=Message)
+
+DEADLINE_SECONDS = 30.0
+FIRST_BACKOFF = 0.1
+LONGEST_BACKOFF = 2.0
+SILENCE_SECONDS = 120.0
+"""How long a watched stream may be broken before its reader is told."""
+
+_OPTIONS = [
+    # Retries are ours, so that they last as long as the deadline, and their last error is the one that is told.
+    ("grpc.enable_retries", 0),
+    ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_receive_message_length", 64 << 20),
+]
+
+
+class Connection:
+    """Calls methods of the gateway at host:port by their path."""
+
+    def __init__(self, address: str, deadline: float) -> None:
+        self.address = address
+        self._deadline = deadline
+        self._channel = grpc.aio.insecure_channel(f"dns:///{address}", options=_OPTIONS)
+
+    async def call(self, path: str, request: Message, response: type[R]) -> R:
+        """One answer. While the suite is not available the call is repeated, until the deadline.
+
+        Raises `FramehouseError`.
+        """
+        method: Any = self._channel.unary_unary(path, _write, response.FromString)
+        end = time.monotonic() + self._deadline
+        backoff = FIRST_BACKOFF
+        last: grpc.aio.AioRpcError | None = None
+        while True:
+            try:
+                answer: R = await method(request, timeout=max(end - time.monotonic(), 0.05))
+                return answer
+            except grpc.aio.AioRpcError as error:
+                # A deadline that ends in the middle of retries says less than what made them necessary.
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and last is not None:
+                    raise errors.from_call(last, self.address) from error
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() + backoff > end:
+                    raise errors.from_call(error, self.address) from error
+                last = error
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, LONGEST_BACKOFF)
+
+    async def stream(self, path: str, request: Message, response: type[R]) -> AsyncGenerator[R, None]:
+        """The messages of a stream that can be asked for again at any time; a broken one is."""
+        method: Any = self._channel.unary_stream(path, _write, response.FromString)
+        heard = time.monotonic()
+        backoff = FIRST_BACKOFF
+        while True:
+            call = method(request)
+            try:
+                async for message in call:
+                    heard, backoff = time.monotonic(), FIRST_BACKOFF
+                    yield message
+                return
+            except grpc.aio.AioRpcError as error:
+                broken = error.code() is grpc.StatusCode.UNAVAILABLE
+                if not broken or time.monotonic() - heard > max(SILENCE_SECONDS, self._deadline):
+                    raise errors.from_call(error, self.address) from error
+            finally:
+                call.cancel()
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, LONGEST_BACKOFF)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def _write(message: Message) -> bytes:
+    return message.SerializeToString()

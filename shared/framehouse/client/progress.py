@@ -1,0 +1,33 @@
+"""How far something has come: one `Progress` a stage, told to whoever asked for it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from framehouse.v1 import job_pb2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One stage of what goes on."""
+
+    stage: str
+    unit: str
+    """What is counted: `bytes`, `images`, `files`."""
+    done: int
+    total: int
+    """0 until it is known."""
+    ended: bool = False
+
+
+Report = Callable[[Progress], None]
+
+
+def ignore(progress: Progress) -> None:
+    """For callers that do not ask."""
+
+
+def stages(metadata: job_pb2.JobMetadata) -> Iterator[Progress]:
+    """The stages of a job that have begun, in their order."""
+    for stage in metadata.stages:
+        if stage.HasField("start_time"):
+            yield Progress(stage.name, stage.unit, stage.done, stage.total, stage.HasField("end_time"))

@@ -1,0 +1,66 @@
+"""One real suite for the run, started by the first test that asks for it, in a folder of its own on free ports."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from framehouse.cli.stack.control import running_stack
+from framehouse.cli.stack.state import StackInfo
+from framehouse.client import Client
+from framehouse.store.bucket import Bucket
+
+Framehouse = Callable[..., subprocess.CompletedProcess[str]]
+COMMAND = Path(sys.executable).with_name("framehouse")
+COMMAND_SECONDS = 120
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
+    """The suite. Code in this process, and commands that it starts, work on it too."""
+    from framehouse.runtime import channels, config
+    from framehouse.store.bucket import bucket
+
+    with running_stack(tmp_path_factory.mktemp("suite")) as info:
+        os.environ.update(info.environment() | {"FRAMEHOUSE_DATA": str(info.data)})
+        for cached in (config.settings, channels.connect, bucket):
+            cached.cache_clear()
+        yield info
+
+
+@pytest.fixture(scope="session")
+def bucket(stack: StackInfo) -> Bucket:
+    """The suite's bucket."""
+    from framehouse.store.bucket import bucket
+
+    return bucket()
+
+
+@pytest.fixture(scope="session")
+def client(stack: StackInfo) -> Iterator[Client]:
+    """A client of the suite."""
+    with Client(stack.address) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def framehouse(stack: StackInfo) -> Framehouse:
+    """Runs the command: `framehouse("stats", "cars", "--json").stdout`."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(COMMAND), *arguments]
+        return subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=COMMAND_SECONDS, stdin=subprocess.DEVNULL
+        )
+
+    return run
+
+
+@pytest.fixture
+def unique_name() -> str:
+    """A dataset's name that no other test has."""
+    return f"test-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,132 @@
+"""Processes die and servers are away: jobs end all the same, with the same table, and errors name what is missing."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pyarrow as pa
+import pytest
+
+from framehouse.client import Client
+from framehouse.runtime import channels
+from framehouse.store.tables import open_table
+from framehouse.v1 import ingest_pb2, ingest_pb2_grpc, job_pb2, job_pb2_grpc
+from tests.samples import photo_archive
+
+PLACES = ("original", "preview")
+"""Columns that say where bytes lie, which differs from upload to upload."""
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photos") / "photos.zip"
+    photo_archive(path, images=1200, kilobytes=60)
+    return path
+
+
+def rows(client: Client, name: str) -> pa.Table:
+    """All that is known of a dataset but where its bytes lie, by path."""
+    dataset = client.get_dataset(name)
+    table = open_table(f"tables/{dataset.uid}.lance").to_table()
+    return table.drop_columns(list(PLACES)).sort_by("path")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(client: Client, photos: Path) -> pa.Table:
+    client.import_dataset(photos, "undisturbed-photos")
+    return rows(client, "undisturbed-photos")
+
+
+@pytest.mark.parametrize("victim", ["media", "conversion"])
+def test_a_service_killed_in_the_middle_of_an_import_changes_nothing(
+    stack: Any, client: Client, framehouse: Callable[..., Any], photos: Path, undisturbed: pa.Table, victim: str
+) -> None:
+    name = f"photos-without-{victim}"
+    command = [sys.executable, "-m", "framehouse.cli.main", "import", str(photos), "--name", name]
+    importing = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: images_done(client, name) > 0, seconds=60)
+    pid = process_of(stack, victim)
+    os.kill(pid, signal.SIGKILL)
+    output, errors = importing.communicate(timeout=120)
+    assert importing.returncode == 0, output + errors
+    assert process_of(stack, victim) != pid
+    assert rows(client, name).equals(undisturbed)
+
+
+def images_done(client: Client, name: str) -> int:
+    for job in client.list_jobs():
+        metadata = job_pb2.JobMetadata()
+        job.metadata.Unpack(metadata)
+        if metadata.target.endswith(f"/{name}"):
+            return next((stage.done for stage in metadata.stages if stage.name == "images"), 0)
+    return 0
+
+
+def process_of(stack: Any, name: str) -> int:
+    """The process that serves `name` now."""
+    port = int(stack.services[name].rpartition(":")[2])
+    found: list[int] = []
+
+    def listening() -> bool:
+        found[:] = [
+            one.pid
+            for one in psutil.net_connections("tcp")
+            if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid
+        ]
+        return bool(found)
+
+    wait_until(listening, seconds=30)
+    return found[0]
+
+
+def wait_until(true: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def lonely_ingest(tmp_path: Path) -> Iterator[str]:
+    """The address of an ingest that has neither a store nor a job server."""
+    ports = [free_port() for _ in range(4)]
+    environment = {
+        **os.environ,
+        "FRAMEHOUSE_PORT": str(ports[0]),
+        "FRAMEHOUSE_METRICS_PORT": str(ports[1]),
+        "FRAMEHOUSE_STORE_ENDPOINT": f"127.0.0.1:{ports[2]}",
+        "FRAMEHOUSE_STORE_SECRET_KEY": "none",
+        "FRAMEHOUSE_TEMPORAL_ADDRESS": f"127.0.0.1:{ports[3]}",
+        "FRAMEHOUSE_DATABASE_URL": f"sqlite:///{tmp_path}/catalogue.db",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "services.ingest"], env=environment, stderr=subprocess.DEVNULL)
+    yield f"127.0.0.1:{ports[0]}"
+    process.terminate()
+    assert process.wait(20) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def test_what_is_missing_is_named(lonely_ingest: str) -> None:
+    async with channels.open_channel(lonely_ingest) as channel:
+        await channel.channel_ready()
+        with pytest.raises(grpc.aio.AioRpcError) as store:
+            upload = ingest_pb2.CreateUploadRequest(file_name="big.zip", size=1 << 30)
+            await ingest_pb2_grpc.IngestServiceStub(channel).CreateUpload(upload, timeout=30)
+        with pytest.raises(grpc.aio.AioRpcError) as jobs:
+            await job_pb2_grpc.JobServiceStub(channel).ListJobs(job_pb2.ListJobsRequest(), timeout=30)
+    assert (store.value.code(), jobs.value.code()) == (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE)
+    assert "object store" in store.value.details()
+    assert "job server" in jobs.value.details()
