@@ -25,7 +25,7 @@ from framehouse.client.errors import AlreadyExists, Cancelled, FramehouseError, 
 from framehouse.client.names import USER, dataset_name
 from framehouse.client.packing import Archive, open_source
 from framehouse.client.progress import Progress, Report
-from framehouse.client.unpacking import unpack
+from framehouse.client.unpacking import check_target, unpack
 from framehouse.v1 import conversion_pb2, dataset_pb2, export_pb2, ingest_pb2, job_pb2, statistics_pb2
 
 R = TypeVar("R", bound=Message)
@@ -180,7 +180,7 @@ class AsyncClient:
         report: Report = progress.ignore,
     ) -> export_pb2.ExportDatasetResponse:
         """Writes a dataset in a format, and fetches the archive where `out` is given, as `download` does."""
-        target = _target(out)
+        target = check_target(out)
         request = export_pb2.ExportDatasetRequest(
             dataset=dataset_name(name),
             write=conversion_pb2.WriteOptions(format=format, without_images=without_images),
@@ -205,7 +205,7 @@ class AsyncClient:
         report: Report = progress.ignore,
     ) -> conversion_pb2.ConvertArchiveResponse:
         """Turns a folder, a zip file or an upload into an archive of another format, without keeping a dataset."""
-        target = _target(out)
+        target = check_target(out)
         read = _read_options(format, min_side, on_error)
         upload = source if isinstance(source, ingest_pb2.Upload) else await self.upload(source, report)
         request = conversion_pb2.ConvertArchiveRequest(
@@ -230,7 +230,7 @@ class AsyncClient:
 
         Bytes of an attempt that was cut off are kept in `OUT.part` and not fetched again.
         """
-        target = _target(out) or Path()
+        target = check_target(out) or Path()
         found = await self.get_export(export)
         is_file = target.suffix.lower() == ".zip"
         # Named by the export, so that no other export's bytes are ever continued.
@@ -346,28 +346,6 @@ def _read_options(format_id: str, min_side: int | None, on_error: str) -> conver
     if on_error not in ON_ERROR:
         raise InvalidArgument(f"on_error is {on_error!r}", remedy=f"use one of: {', '.join(ON_ERROR)}")
     return conversion_pb2.ReadOptions(format=format_id, min_side=min_side, on_error=ON_ERROR[on_error])
-
-
-def _target(out: str | Path | None) -> Path | None:
-    """Where an archive goes; raises before a job is started for nothing."""
-    if out is None:
-        return None
-    target = Path(out).expanduser()
-    if target.suffix.lower() == ".zip":
-        if target.is_dir():
-            raise InvalidArgument(f"{str(target)!r} is a folder", remedy="name a zip file, or a new folder")
-    elif target.is_dir() and any(target.iterdir()):
-        raise InvalidArgument(f"the folder {str(target)!r} is not empty", remedy="name a new folder, or a zip file")
-    elif target.exists() and not target.is_dir():
-        raise InvalidArgument(f"{str(target)!r} exists and is no folder", remedy="name a new folder, or a zip file")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidArgument(
-            f"the folder {str(target.parent)!r} cannot be made: {(error.strerror or str(error)).lower()}",
-            remedy="name another place",
-        ) from error
-    return target
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

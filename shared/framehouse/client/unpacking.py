@@ -1,4 +1,4 @@
-"""Unpacks a fetched archive into a folder, and nothing outside of it."""
+"""Where a fetched archive goes: a zip file, or a folder that it is unpacked into, and nothing outside of it."""
 
 import shutil
 import stat
@@ -34,3 +34,25 @@ def _check(entry: zipfile.ZipInfo) -> None:
             remedy="fetch it as a zip file and look at it",
             reason="ENTRY_ESCAPES",
         )
+
+
+def check_target(out: str | Path | None) -> Path | None:
+    """Where an archive goes; raises before a job is started for nothing."""
+    if out is None:
+        return None
+    target = Path(out).expanduser()
+    if target.suffix.lower() == ".zip":
+        if target.is_dir():
+            raise InvalidArgument(f"{str(target)!r} is a folder", remedy="name a zip file, or a new folder")
+    elif target.is_dir() and any(target.iterdir()):
+        raise InvalidArgument(f"the folder {str(target)!r} is not empty", remedy="name a new folder, or a zip file")
+    elif target.exists() and not target.is_dir():
+        raise InvalidArgument(f"{str(target)!r} exists and is no folder", remedy="name a new folder, or a zip file")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidArgument(
+            f"the folder {str(target.parent)!r} cannot be made: {(error.strerror or str(error)).lower()}",
+            remedy="name another place",
+        ) from error
+    return target

@@ -108,7 +108,9 @@ def convert(
     Where no suite runs, one is started for the time of the command.
     """
     from framehouse.cli import live, output, reach
+    from framehouse.client.unpacking import check_target
 
+    check_target(out)
     archive = _source(source)
     with reach.client_of_any(address) as client, live.shown() as report:
         result = client.convert(
