@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import lance
 import pyarrow as pa
 from PIL import Image
 
@@ -20,6 +19,7 @@ from framehouse.store.archive import index_zip
 from framehouse.store.archive_writer import write_archive
 from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile, write_batches
+from framehouse.store.tables import lance
 from framehouse.v1 import conversion_pb2, ingest_pb2, media_pb2
 from services.conversion import reading, writing
 from services.ingest.join import join

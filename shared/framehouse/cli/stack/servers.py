@@ -108,6 +108,10 @@ def _temporal(folder: Folder, ports: Mapping[str, int]) -> Program:
         *("--metrics-port", str(ports["temporal-metrics"]), "--db-filename", str(folder.temporal)),
         # Half the time of a step was waiting for the disk. A crash loses nothing this way, a power cut the last moment.
         *("--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"),
+        # The queues between the parts of the server are read at most 20 times a second unless told otherwise, which
+        # would make every step of a job wait for some 50 ms.
+        *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
+        *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=2000"),
     )
     quiet = {"TEMPORAL_VERSION_CHECK_DISABLED": "1", "GOMEMLIMIT": "512MiB"}
     return Program(
