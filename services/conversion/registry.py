@@ -26,9 +26,9 @@ def lookup(name: str) -> Format:
     if wanted in by_name:
         return by_name[wanted]
     near = difflib.get_close_matches(wanted, by_name, 3, 0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    hint = f"; did you mean {' or '.join(near)}? Known" if near else "; known"
     raise errors.InvalidArgument(
-        f"there is no format {name!r}{hint} Known are: {', '.join(known)}",
+        f"there is no format {name!r}{hint} are: {', '.join(known)}",
         reason="FORMAT_UNKNOWN",
         field="format",
         facts={"format": name, "near": ", ".join(near), "known": ", ".join(known)},
