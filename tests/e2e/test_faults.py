@@ -45,8 +45,8 @@ def undisturbed(client: Client, photos: Path) -> pa.Table:
     return rows(client, "undisturbed-photos")
 
 
-@pytest.mark.parametrize("victim", ["media", "conversion"])
-def test_a_service_killed_in_the_middle_of_an_import_changes_nothing(
+@pytest.mark.parametrize("victim", ["media", "conversion", "ingest", "store", "temporal"])
+def test_a_process_killed_in_the_middle_of_an_import_changes_nothing(
     stack: Any, client: Client, framehouse: Callable[..., Any], photos: Path, undisturbed: pa.Table, victim: str
 ) -> None:
     name = f"photos-without-{victim}"
@@ -72,7 +72,7 @@ def images_done(client: Client, name: str) -> int:
 
 def process_of(stack: Any, name: str) -> int:
     """The process that serves `name` now."""
-    port = int(stack.services[name].rpartition(":")[2])
+    port = int(stack.addresses[name].rpartition(":")[2])
     found: list[int] = []
 
     def listening() -> bool:

@@ -40,7 +40,7 @@ R = TypeVar("R", bound=Message)
 T = TypeVar("T")
 
 HEARTBEAT_SECONDS = 2.0
-HEARTBEAT_TIMEOUT = timedelta(seconds=15)
+HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 STEP_TIMEOUT = timedelta(hours=6)
 DEFECT_ATTEMPTS = 3
 """A step that fails for a reason nobody foresaw is tried so often; one that waits for a dependency, for ever."""
