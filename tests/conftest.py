@@ -26,7 +26,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
     from framehouse.store.bucket import bucket
 
     with running_stack(tmp_path_factory.mktemp("suite")) as info:
-        os.environ.update(info.environment() | {"FRAMEHOUSE_DATA": str(info.data)})
+        folders = {"FRAMEHOUSE_DATA": str(info.data), "FRAMEHOUSE_STATE": str(info.data / "state")}
+        os.environ.update(info.environment() | folders)
         for cached in (config.settings, channels.connect, bucket):
             cached.cache_clear()
         yield info

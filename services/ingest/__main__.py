@@ -1,12 +1,14 @@
 """Starts ingest: the catalogue, uploads, and the jobs that begin with an upload."""
 
 import asyncio
+from functools import partial
 
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import Unavailable
 from framehouse.runtime.server import serve
 from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import bucket
+from services.ingest import issues, uploads
 from services.ingest.catalogue import Catalogue
 from services.ingest.datasets import DatasetService
 from services.ingest.jobs import JobService
@@ -25,7 +27,7 @@ async def main() -> None:
             "framehouse.v1.JobService": JobService(),
         },
         workflows=WORKFLOWS,
-        background=(make_bucket,),
+        background=(make_bucket, partial(uploads.keep_expiring, catalogue), partial(issues.keep_expiring, catalogue)),
     )
 
 

@@ -119,7 +119,21 @@ def message(row: DatasetRow) -> dataset_pb2.Dataset:
     dataset.MergeFromString(row.summary)
     dataset.create_time.FromDatetime(row.create_time)
     dataset.update_time.FromDatetime(row.update_time)
+    dataset.missing.extend(_missing(dataset))
+    dataset.state = dataset_pb2.DATASET_STATE_INCOMPLETE if dataset.missing else dataset_pb2.DATASET_STATE_READY
     return dataset
+
+
+def _missing(dataset: dataset_pb2.Dataset) -> list[str]:
+    """What a dataset needs before a model can be trained on it."""
+    splits = {split.split for split in dataset.splits if split.image_count}
+    needs = {
+        "an image in the split train": "train" in splits,
+        "an image in the split val or test": bool(splits & {"val", "test"}),
+        "an annotated image": dataset.annotation_count > 0,
+        "a second image": dataset.image_count > 1,
+    }
+    return [need for need, met in needs.items() if not met]
 
 
 def _list(catalogue: Catalogue, request: dataset_pb2.ListDatasetsRequest) -> dataset_pb2.ListDatasetsResponse:
@@ -162,5 +176,5 @@ def _delete(catalogue: Catalogue, request: dataset_pb2.DeleteDatasetRequest) -> 
         if request.etag and request.etag != message(row).etag:
             raise Aborted(f"{request.name} has changed; read it again", reason="ETAG_STALE")
         session.delete(row)
-    for prefix in (f"{row.table_key}/", f"derived/{row.uid}/", f"statistics/{row.uid}/"):
+    for prefix in (f"{row.table_key}/", f"derived/{row.uid}/", f"statistics/{row.uid}/", f"imports/{row.uid}/"):
         bucket().remove_prefix(prefix)

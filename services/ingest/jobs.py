@@ -1,7 +1,6 @@
 """The servicer of `JobService`: what Temporal knows of our workflows, as operations."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -26,8 +25,8 @@ from framehouse.runtime import jobs
 from framehouse.runtime.errors import InvalidArgument, NotFound
 from framehouse.v1 import job_pb2
 from services.ingest.datasets import page_size
+from services.ingest.names import job_id
 
-NAME = re.compile(r"jobs/([0-9a-f]{32})")
 LISTED = "WorkflowType IN ('ImportDataset', 'ExportDataset', 'ConvertArchive')"
 POLL_SECONDS = 0.3
 """How often a watched job is looked at; its end is seen at once."""
@@ -81,10 +80,9 @@ class JobService:
 
 
 async def _handle(name: str) -> WorkflowHandle[object, Message]:
-    if not (match := NAME.fullmatch(name)):
-        raise InvalidArgument(f"{name!r} is no job; write jobs/JOB", field="name")
+    job = job_id(name)
     client = await jobs.client()
-    return client.get_workflow_handle(match[1])
+    return client.get_workflow_handle(job)
 
 
 async def _describe(handle: WorkflowHandle[object, Message], name: str) -> WorkflowExecutionDescription:

@@ -1,4 +1,4 @@
-"""Resource names: `users/{user}/datasets/{dataset}`, `uploads/{upload}`, checked and taken apart."""
+"""Resource names: `users/{user}/datasets/{dataset}`, `jobs/{job}`, `uploads/{upload}`, checked and taken apart."""
 
 import re
 
@@ -7,6 +7,7 @@ from framehouse.runtime.errors import InvalidArgument
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _DATASET = re.compile(rf"users/({SLUG.pattern})/datasets/({SLUG.pattern})")
 _USER = re.compile(rf"users/({SLUG.pattern})")
+_JOB = re.compile(r"jobs/([0-9a-f]{32})")
 _UPLOAD = re.compile(r"uploads/([0-9a-f]{32})")
 
 
@@ -29,6 +30,13 @@ def upload_id(name: str, field: str = "name") -> str:
     if match := _UPLOAD.fullmatch(name):
         return match[1]
     raise InvalidArgument(f"{name!r} is no upload; write uploads/UPLOAD as CreateUpload answered it", field=field)
+
+
+def job_id(name: str, field: str = "name") -> str:
+    """Id of `jobs/{job}`."""
+    if match := _JOB.fullmatch(name):
+        return match[1]
+    raise InvalidArgument(f"{name!r} is no job; write jobs/JOB", field=field)
 
 
 def check_slug(slug: str, field: str) -> None:

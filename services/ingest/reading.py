@@ -157,8 +157,12 @@ async def read_archive(
     upload: str,
     options: conversion_pb2.ReadOptions,
     depth: media_pb2.MediaDepth,
+    issues_key: str = "",
 ) -> ingest_pb2.CommitTableResponse:
-    """Reads an upload into a committed table, which nobody sees yet. All other objects go under `prefix`."""
+    """Reads an upload into a committed table, which nobody sees yet.
+
+    All other objects go under `prefix`, and the issues of all steps, where they are to be kept, to `issues_key`.
+    """
     strict = options.on_error == conversion_pb2.ERROR_POLICY_FAIL
     index_key = f"{prefix}index"
     job.begin("index")
@@ -212,6 +216,7 @@ async def read_archive(
                 for first in range(run.first, run.first + run.count, SHARDS_A_JOIN)
             ],
             job_prefix=prefix,
+            issues_key=issues_key,
         ),
         ingest_pb2.CommitTableResponse,
     )

@@ -12,7 +12,7 @@ from framehouse.runtime.config import settings
 from framehouse.runtime.errors import FailedPrecondition, InvalidArgument
 from framehouse.store.bucket import bucket
 from framehouse.v1 import dataset_pb2, ingest_pb2, job_pb2
-from services.ingest import datasets, uploads
+from services.ingest import datasets, issues, uploads
 from services.ingest.catalogue import Catalogue
 from services.ingest.names import check_slug, user_of
 
@@ -27,6 +27,9 @@ class IngestService:
 
     async def CreateUpload(self, request: ingest_pb2.CreateUploadRequest) -> ingest_pb2.Upload:
         return await asyncio.to_thread(uploads.create, self._catalogue, request)
+
+    async def GetUpload(self, request: ingest_pb2.GetUploadRequest) -> ingest_pb2.Upload:
+        return await asyncio.to_thread(uploads.get, self._catalogue, request.name)
 
     async def CompleteUpload(self, request: ingest_pb2.CompleteUploadRequest) -> ingest_pb2.Upload:
         return await asyncio.to_thread(uploads.complete, self._catalogue, request)
@@ -51,6 +54,9 @@ class IngestService:
         )
         return operations_pb2.Operation(name=job)
 
+    async def ListIssues(self, request: ingest_pb2.ListIssuesRequest) -> ingest_pb2.ListIssuesResponse:
+        return await asyncio.to_thread(issues.list_issues, bucket(), request)
+
     async def IndexUpload(self, request: ingest_pb2.IndexUploadRequest) -> ingest_pb2.IndexUploadResponse:
         return await asyncio.to_thread(_index, self._catalogue, request)
 
@@ -63,6 +69,10 @@ class IngestService:
     async def PublishDataset(self, request: ingest_pb2.PublishDatasetRequest) -> dataset_pb2.Dataset:
         return await asyncio.to_thread(datasets.publish, self._catalogue, request)
 
+    async def KeepIssues(self, request: ingest_pb2.KeepIssuesRequest) -> empty_pb2.Empty:
+        await asyncio.to_thread(_keep_issues, request)
+        return empty_pb2.Empty()
+
     async def CleanUpJob(self, request: ingest_pb2.CleanUpJobRequest) -> empty_pb2.Empty:
         for prefix in request.prefixes:
             if not DISPOSABLE.fullmatch(prefix):
@@ -74,16 +84,18 @@ class IngestService:
 def _index(catalogue: Catalogue, request: ingest_pb2.IndexUploadRequest) -> ingest_pb2.IndexUploadResponse:
     import pyarrow.compute as pc
 
-    from framehouse.store.archive import index_zip, is_image
+    from framehouse.store.archive import is_image
     from framehouse.store.frames import write_batches
+    from framehouse.store.sources import index_archive
 
-    index, issues = index_zip(bucket(), uploads.complete_key(catalogue, request.upload), settings())
+    key = uploads.complete_key(catalogue, request.upload)
+    index, found = index_archive(bucket(), key, settings(), jobs.report)
     write_batches(bucket(), request.output_key, index.schema, index.combine_chunks().to_batches())
     return ingest_pb2.IndexUploadResponse(
         entry_count=index.num_rows,
         image_count=pc.sum(is_image(index["path"])).as_py() or 0,
         byte_count=pc.sum(index["size"]).as_py() or 0,
-        issues=issues.save(bucket(), request.output_key),
+        issues=found.save(bucket(), request.output_key),
     )
 
 
@@ -92,13 +104,13 @@ def _join(request: ingest_pb2.JoinShardsRequest) -> ingest_pb2.JoinShardsRespons
     from framehouse.store.tables import write_fragments
     from services.ingest.join import annotation_count, join
 
-    rows, issues = join(bucket(), request)
+    rows, found = join(bucket(), request)
     fragments = write_fragments(request.table_key, rows, DATASET_SCHEMA) if rows.num_rows else []
     images, annotations = rows.num_rows, annotation_count(rows)
     written = {"fragments": fragments, "images": images, "annotations": annotations}
     bucket().put(request.output_key, json.dumps(written).encode())
     return ingest_pb2.JoinShardsResponse(
-        image_count=images, annotation_count=annotations, issues=issues.save(bucket(), request.output_key)
+        image_count=images, annotation_count=annotations, issues=found.save(bucket(), request.output_key)
     )
 
 
@@ -110,11 +122,11 @@ def _commit(request: ingest_pb2.CommitTableRequest) -> ingest_pb2.CommitTableRes
     from framehouse.store.issues import collect
     from framehouse.store.tables import commit
 
-    counts, issues = collect(bucket(), request.job_prefix)
+    counts, shown = collect(bucket(), request.job_prefix, request.issues_key)
     joins = [json.loads(bucket().get(key)) for key in request.fragments_keys]
     images = sum(written["images"] for written in joins)
     if images == 0:
-        first = f": {issues[0].path}: {issues[0].message}; {issues[0].remedy}" if issues else ""
+        first = f": {shown[0].path}: {shown[0].message}; {shown[0].remedy}" if shown else ""
         raise FailedPrecondition(f"nothing in the archive could be used{first}", reason="NOTHING_USABLE")
     plan = BatchFile(bucket(), request.plan_key)
     version = commit(
@@ -130,4 +142,10 @@ def _commit(request: ingest_pb2.CommitTableRequest) -> ingest_pb2.CommitTableRes
         annotation_count=sum(written["annotations"] for written in joins),
         source_format=head_of(plan.schema).format,
     )
-    return ingest_pb2.CommitTableResponse(table=table, issue_counts=counts, issues=issues)
+    return ingest_pb2.CommitTableResponse(table=table, issue_counts=counts, issues=shown)
+
+
+def _keep_issues(request: ingest_pb2.KeepIssuesRequest) -> None:
+    from framehouse.store.issues import collect
+
+    collect(bucket(), request.job_prefix, request.issues_key)

@@ -1,18 +1,21 @@
 """The jobs that begin with an upload: imports and conversions."""
 
+import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TypeVar
 
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from framehouse.runtime import writing
 from framehouse.runtime.jobs import step
 from framehouse.runtime.progress import Tracked
 from framehouse.runtime.writing import WriteShards, write_archive
 from framehouse.v1 import conversion_pb2, dataset_pb2, ingest_pb2, job_pb2, media_pb2, statistics_pb2
-from services.ingest import reading
+from services.ingest import issues, reading
 from services.ingest.reading import JoinRows, ReadImages, ReadLabels, read_archive
 
 R = TypeVar("R", bound=Message)
@@ -28,11 +31,13 @@ class ImportDataset(Tracked):
         name = f"{request.parent}/datasets/{request.dataset_id}"
         self.plan_stages(job_pb2.JOB_KIND_IMPORT, name, (*reading.STAGES, ("statistics", "images")))
         table_key = f"tables/{job}.lance"
+        issues_key = issues.kept_key(job)
         mine = [f"{table_key}/", f"derived/{job}/", f"statistics/{job}/"]
-        return await cleaning_up(self._run(request, name, job, table_key), f"jobs/{job}/", on_failure=mine)
+        work = keeping_issues(self._run(request, name, job, table_key, issues_key), f"jobs/{job}/", issues_key)
+        return await cleaning_up(work, f"jobs/{job}/", on_failure=mine)
 
     async def _run(
-        self, request: ingest_pb2.ImportDatasetRequest, name: str, job: str, table_key: str
+        self, request: ingest_pb2.ImportDatasetRequest, name: str, job: str, table_key: str, issues_key: str
     ) -> ingest_pb2.ImportDatasetResponse:
         committed = await read_archive(
             self,
@@ -42,6 +47,7 @@ class ImportDataset(Tracked):
             request.upload,
             request.read,
             media_pb2.MEDIA_DEPTH_FULL,
+            issues_key,
         )
         self.begin("statistics", committed.table.image_count)
         await step(statistics_pb2.MeasureTableRequest(table=committed.table), statistics_pb2.Statistics)
@@ -94,6 +100,17 @@ class ConvertArchive(Tracked):
             issues=committed.issues,
             losses=losses,
         )
+
+
+async def keeping_issues(work: Awaitable[R], prefix: str, issues_key: str) -> R:
+    """Runs a job's work and keeps, after a failure or a cancellation, the issues that its steps had found by then."""
+    try:
+        return await work
+    except (Exception, asyncio.CancelledError):
+        # What the job failed of is what its caller has to hear.
+        with suppress(ActivityError):
+            await step(ingest_pb2.KeepIssuesRequest(job_prefix=prefix, issues_key=issues_key), empty_pb2.Empty)
+        raise
 
 
 async def cleaning_up(work: Awaitable[R], prefix: str, *, on_failure: list[str]) -> R:

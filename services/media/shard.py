@@ -122,7 +122,7 @@ def _looks(
 
 
 def _row(record: Record, entry: Entry, picture: Picture, digest: str) -> Record:
-    original = {name: record[name] for name in ("object", "stored_size", "size", "method", "crc32")}
+    original = {name: record[name] for name in ("object", "stored_size", "size", "method")}
     return {
         "usable": True,
         "hash": digest,
@@ -131,7 +131,7 @@ def _row(record: Record, entry: Entry, picture: Picture, digest: str) -> Record:
         "height": picture.height,
         "bytes": len(entry.data),
         "orientation": picture.orientation,
-        "original": {**original, "offset": entry.data_offset},
+        "original": {**original, "offset": entry.data_offset, "crc32": entry.crc32},
     }
 
 

@@ -84,7 +84,7 @@ def test_an_empty_source(framehouse: Framehouse, tmp_path: Path, unique_name: st
 def test_a_zip_that_is_no_zip(framehouse: Framehouse, tmp_path: Path, unique_name: str) -> None:
     (tmp_path / "cars.zip").write_text("this is a letter\n" * 100)
     message = failure(framehouse("import", str(tmp_path / "cars.zip"), "--name", unique_name))
-    assert "no zip" in message
+    assert "no zip or tar archive" in message
 
 
 def test_a_truncated_zip(framehouse: Framehouse, tmp_path: Path, unique_name: str) -> None:

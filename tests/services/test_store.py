@@ -21,12 +21,12 @@ from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
 from framehouse.store import bucket as bucket_module
 from framehouse.store import issues, tables
-from framehouse.store.archive import index_zip
 from framehouse.store.archive_writer import write_archive
 from framehouse.store.bucket import Bucket
 from framehouse.store.bundle import BundleWriter, read_bundle
 from framehouse.store.frames import BatchFile, write_batches
 from framehouse.store.packs import read_entries
+from framehouse.store.sources import index_archive
 
 LIMITS = Settings()
 
@@ -178,7 +178,7 @@ def test_entries_of_a_pack_are_read_in_the_order_they_lie_in(bucket: Bucket, pre
             method = zipfile.ZIP_DEFLATED if i % 2 else zipfile.ZIP_STORED
             archive.writestr(f"{9 - i}.bin", random.Random(i).randbytes(size), method)
     bucket.put(prefix + "a", buffer.getvalue())
-    table, _ = index_zip(bucket, prefix + "a", LIMITS)
+    table, _ = index_archive(bucket, prefix + "a", LIMITS)
     read = list(read_entries(bucket, table))
     assert [i for i, _ in read] == [3, 2, 1, 0]
     assert [zlib.crc32(entry.data) for _, entry in read] == table["crc32"].to_pylist()[::-1]
@@ -198,7 +198,7 @@ def test_a_damaged_entry_says_so_and_the_others_are_read(bucket: Bucket, prefix:
     data[places["b"]] = 0  # no header there
     data[places["c"] + 35] ^= 255  # the packed bytes
     bucket.put(prefix + "a", data)
-    table, _ = index_zip(bucket, prefix + "a", LIMITS)
+    table, _ = index_archive(bucket, prefix + "a", LIMITS)
     damage = [entry.damage for _, entry in read_entries(bucket, table)]
     assert [bool(text) for text in damage] == [False, True, True, False]
 
@@ -208,7 +208,7 @@ def test_an_entry_never_unpacks_beyond_its_announced_size(bucket: Bucket, prefix
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb", bytes(64 << 20))
     bucket.put(prefix + "a", buffer.getvalue())
-    table, _ = index_zip(bucket, prefix + "a", Settings(max_expansion_ratio=2000))
+    table, _ = index_archive(bucket, prefix + "a", Settings(max_expansion_ratio=2000))
     lying = table.set_column(table.column_names.index("size"), "size", pa.array([1000]))
     ((_, entry),) = read_entries(bucket, lying)
     assert (entry.data, entry.damage) == (b"", "it unpacks to more bytes instead of the 1,000 announced")
@@ -221,7 +221,7 @@ def bundles(bucket: Bucket, prefix: str) -> list[str]:
         for i in range(6):
             archive.writestr(f"{i}.jpg", b"%d" % i * 1000)
     bucket.put(prefix + "pack", buffer.getvalue())
-    index, _ = index_zip(bucket, prefix + "pack", LIMITS)
+    index, _ = index_archive(bucket, prefix + "pack", LIMITS)
     offsets = {i: entry.data_offset for i, entry in read_entries(bucket, index)}
     index = index.append_column("offset", pa.array([offsets[i] for i in range(6)], pa.int64()))
     names = ["object", "offset", "stored_size", "size", "method", "crc32"]
@@ -275,7 +275,7 @@ def test_an_archive_of_more_files_than_16_bits_count_is_zip64(bucket: Bucket, pr
     with BundleWriter(bucket, prefix + "b") as bundle:
         bundle.files(pa.array([f"{i:06d}.txt" for i in range(count)]), b"ab" * count, np.arange(count + 1) * 2)
     write_archive(bucket, [prefix + "b"], prefix + "out.zip", lambda _: None)
-    table, found = index_zip(bucket, prefix + "out.zip", LIMITS)
+    table, found = index_archive(bucket, prefix + "out.zip", LIMITS)
     assert (table.num_rows, len(found)) == (count, 0)
     with zipfile.ZipFile(io.BytesIO(bucket.get(prefix + "out.zip"))) as archive:
         assert archive.read("069999.txt") == b"ab"
@@ -298,7 +298,7 @@ def test_what_is_written_is_read_again(bucket: Bucket, prefix: str, files: dict[
         for path, data in files.items():
             bundle.file(path, data)
     write_archive(bucket, [prefix + "b"], prefix + "out.zip", lambda _: None)
-    table, _ = index_zip(bucket, prefix + "out.zip", LIMITS)
+    table, _ = index_archive(bucket, prefix + "out.zip", LIMITS)
     paths = table["path"].to_pylist()
     assert {paths[i]: entry.data for i, entry in read_entries(bucket, table) if not entry.damage} == {
         path: data for path, data in files.items() if path in paths

@@ -21,7 +21,7 @@ PLAN_FIELDS = [
     pa.field("stored_size", pa.int64()),
     pa.field("size", pa.int64()),
     pa.field("method", pa.int8()),
-    pa.field("crc32", pa.uint32()),
+    pa.field("crc32", pa.uint32()),  # null in a tar, which has none; media says it
     # As the labels say it; null where they do not.
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),

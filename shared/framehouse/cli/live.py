@@ -49,6 +49,8 @@ def _bars() -> Iterator[Report]:
     tasks: dict[str, TaskID] = {}
 
     def report(progress: Progress) -> None:
+        if progress.note:
+            bars.console.print(progress.note, highlight=False, markup=False)
         task = tasks.get(progress.stage)
         if task is None:
             task = tasks[progress.stage] = bars.add_task(progress.stage, total=None, unit=progress.unit)
@@ -68,6 +70,8 @@ class _Lines:
         self._ended: set[str] = set()
 
     def report(self, progress: Progress) -> None:
+        if progress.note:
+            print(progress.note, file=sys.stderr, flush=True)
         now = time.monotonic()
         stage = progress.stage
         began = self._began.setdefault(stage, now)

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from framehouse.cli.commands import archives, datasets, formats, jobs, suite
+from framehouse.cli.commands import archives, datasets, formats, issues, jobs, suite
 
 
 class _Commands(TyperGroup):
@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (suite, archives, datasets, jobs, formats):
+for group in (suite, archives, datasets, issues, jobs, formats):
     group.register(app)
 
 

@@ -24,6 +24,14 @@ def print_json(document: object) -> None:
     print()
 
 
+def print_json_list(head: Mapping[str, object], name: str, items: Iterable[object]) -> None:
+    """One document of the fields of `head` and a list, which is written while it is read."""
+    sys.stdout.write(json.dumps(head, indent=2).removesuffix("\n}") + f',\n  "{name}": [')
+    for number, item in enumerate(items):
+        sys.stdout.write(("," if number else "") + "\n    " + json.dumps(item, ensure_ascii=False))
+    print("\n  ]\n}")
+
+
 def plain(message: Message) -> dict[str, Any]:
     """A message as the HTTP face has it, under the contract's JSON names, but with all fields and numbers as numbers.
 

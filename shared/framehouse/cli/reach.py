@@ -34,7 +34,8 @@ def client_of_any(address: str | None) -> Iterator[Client]:
         return
     print("no suite runs; starting one for the time of this command", file=sys.stderr, flush=True)
     try:
-        with running_stack() as stack, Client(stack.address) as found:
+        # Nobody can come back to this suite for what was sent to it.
+        with running_stack() as stack, Client(stack.address, resumes=False) as found:
             yield found
     except StartFailed as error:
         raise FailedPrecondition(f"the suite could not be started: {error}", reason="SUITE_NOT_STARTED") from error

@@ -9,7 +9,7 @@ import os
 import threading
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,12 +21,21 @@ from google.protobuf.message import Message
 from framehouse.client import progress, transfer
 from framehouse.client.address import find_address
 from framehouse.client.connection import DEADLINE_SECONDS, Connection
-from framehouse.client.errors import AlreadyExists, Cancelled, FramehouseError, InvalidArgument, NotFound, from_status
+from framehouse.client.errors import (
+    AlreadyExists,
+    Cancelled,
+    FailedPrecondition,
+    FramehouseError,
+    InvalidArgument,
+    NotFound,
+    from_status,
+)
 from framehouse.client.names import USER, dataset_name
 from framehouse.client.packing import Archive, open_source
 from framehouse.client.progress import Progress, Report
+from framehouse.client.resuming import Bookmark, bookmark
 from framehouse.client.unpacking import check_target, unpack
-from framehouse.v1 import conversion_pb2, dataset_pb2, export_pb2, ingest_pb2, job_pb2, statistics_pb2
+from framehouse.v1 import annotation_pb2, conversion_pb2, dataset_pb2, export_pb2, ingest_pb2, job_pb2, statistics_pb2
 
 R = TypeVar("R", bound=Message)
 
@@ -34,18 +43,29 @@ ON_ERROR: Mapping[str, conversion_pb2.ErrorPolicy] = {
     "skip": conversion_pb2.ERROR_POLICY_SKIP,
     "fail": conversion_pb2.ERROR_POLICY_FAIL,
 }
+SEVERITIES: Mapping[str, annotation_pb2.Severity] = {
+    "error": annotation_pb2.SEVERITY_ERROR,
+    "warning": annotation_pb2.SEVERITY_WARNING,
+    "info": annotation_pb2.SEVERITY_INFO,
+}
 CANCEL_SECONDS = 10.0
+
+_LOST = (InvalidArgument, NotFound, FailedPrecondition, transfer.PartDiffers)
+"""Errors after which what was sent is of no use."""
+_KEPT = "what was sent is kept, and the same command goes on where it stopped"
 
 
 class AsyncClient:
     """A connection to the suite whose gateway is at host:port; by default the one of this machine.
 
     `deadline`: seconds that a call may take in all, repetitions while the suite is away included. All methods raise
-    `FramehouseError`.
+    `FramehouseError`. `resumes`: whether uploads that are cut off are remembered, in the user's state folder, and
+    continued.
     """
 
-    def __init__(self, address: str | None = None, *, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(self, address: str | None = None, *, deadline: float = DEADLINE_SECONDS, resumes: bool = True) -> None:
         self.address = find_address(address)
+        self._resumes = resumes
         self._connection = Connection(self.address, deadline)
 
     async def __aenter__(self) -> Self:
@@ -63,35 +83,76 @@ class AsyncClient:
     # --- archives in
 
     async def upload(self, path: str | Path | Archive, report: Report = progress.ignore) -> ingest_pb2.Upload:
-        """Sends a zip file, or a folder packed on its way, and answers with the complete upload."""
+        """Sends an archive, or a folder packed on its way, and answers with the complete upload.
+
+        Where an upload of the same source to the same suite was cut off, only what is missing is sent.
+        """
         archive = path if isinstance(path, Archive) else await asyncio.to_thread(open_source, path)
-        request = ingest_pb2.CreateUploadRequest(file_name=archive.file_name, size=archive.size)
-        upload = await self._call("IngestService/CreateUpload", request, ingest_pb2.Upload)
-        sent = 0
+        with bookmark(self.address, archive) if self._resumes else nullcontext() as mark:
+            while True:
+                upload = await self._open_upload(archive, mark)
+                try:
+                    done = await self._send(archive, upload, report)
+                except BaseException as error:
+                    if mark is not None and not isinstance(error, _LOST):
+                        _say_kept(error)
+                    else:
+                        await self._give_up(upload.name, mark)
+                        if isinstance(error, transfer.PartDiffers):
+                            continue  # it was resumed, and the source has other bytes by now
+                    raise
+                if mark is not None:
+                    mark.forget()
+                return done
 
-        def count(size: int) -> None:
-            nonlocal sent
-            sent += size
-            report(Progress("upload", "bytes", sent, archive.size))
+    async def _open_upload(self, archive: Archive, mark: Bookmark | None) -> ingest_pb2.Upload:
+        """The upload of the archive that was cut off, or a new one."""
+        if mark is not None and mark.upload:
+            with suppress(NotFound):
+                request = ingest_pb2.GetUploadRequest(name=mark.upload)
+                upload = await self._call("IngestService/GetUpload", request, ingest_pb2.Upload)
+                if upload.size == archive.size and not mark.is_stale:
+                    return upload
+            await self._give_up(mark.upload, mark)
+        create = ingest_pb2.CreateUploadRequest(file_name=archive.file_name, size=archive.size)
+        upload = await self._call("IngestService/CreateUpload", create, ingest_pb2.Upload)
+        if mark is not None:
+            mark.keep(upload.name)
+        return upload
 
-        report(Progress("upload", "bytes", 0, archive.size))
-        try:
+    async def _send(self, archive: Archive, upload: ingest_pb2.Upload, report: Report) -> ingest_pb2.Upload:
+        """Sends what is missing, and completes the upload."""
+        if upload.state == ingest_pb2.UPLOAD_STATE_OPEN:
             parts = sorted(upload.parts, key=lambda part: part.number)
-            tags = await transfer.send_parts(
-                archive.parts(upload.part_size or archive.size), [part.url for part in parts], count
-            )
+            last = archive.size - (len(parts) - 1) * upload.part_size
+            there = [last if part is parts[-1] else upload.part_size for part in parts if part.etag]
+            sent = sum(there)
+            note = f"resuming: {len(there)} of {len(parts)} parts are there" if there else ""
+
+            def count(size: int) -> None:
+                nonlocal sent
+                sent += size
+                report(Progress("upload", "bytes", sent, archive.size))
+
+            async def renew() -> list[ingest_pb2.UploadPart]:
+                request = ingest_pb2.GetUploadRequest(name=upload.name)
+                return list((await self._call("IngestService/GetUpload", request, ingest_pb2.Upload)).parts)
+
+            report(Progress("upload", "bytes", sent, archive.size, note=note))
+            tags = await transfer.send_parts(archive.parts(upload.part_size), parts, renew, count)
             complete = ingest_pb2.CompleteUploadRequest(name=upload.name)
             for part, tag in zip(parts, tags, strict=True):
                 complete.parts.add(number=part.number, etag=tag)
-            done = await self._call("IngestService/CompleteUpload", complete, ingest_pb2.Upload)
-        except BaseException as error:
-            abort = ingest_pb2.AbortUploadRequest(name=upload.name)
-            await _last(self._call("IngestService/AbortUpload", abort, empty_pb2.Empty))
-            if isinstance(error, BaseExceptionGroup):
-                raise _first(error) from error
-            raise
+            upload = await self._call("IngestService/CompleteUpload", complete, ingest_pb2.Upload)
         report(Progress("upload", "bytes", archive.size, archive.size, ended=True))
-        return done
+        return upload
+
+    async def _give_up(self, upload: str, mark: Bookmark | None) -> None:
+        """Frees what was sent, as far as the suite can be reached: what it is not told of expires."""
+        if mark is not None:
+            mark.forget()
+        abort = ingest_pb2.AbortUploadRequest(name=upload)
+        await _last(self._call("IngestService/AbortUpload", abort, empty_pb2.Empty))
 
     async def import_dataset(
         self,
@@ -104,7 +165,7 @@ class AsyncClient:
         display_name: str = "",
         report: Report = progress.ignore,
     ) -> ingest_pb2.ImportDatasetResponse:
-        """Makes a dataset of a folder, a zip file or a complete upload, and answers when it is there.
+        """Makes a dataset of a folder, an archive or a complete upload, and answers when it is there.
 
         `min_side`: images below so many pixels are left out (unset: 28). `on_error`: `skip` leaves out what cannot be
         used and tells of it, `fail` ends at the first such thing.
@@ -162,6 +223,39 @@ class AsyncClient:
         request = statistics_pb2.GetStatisticsRequest(name=dataset_name(name))
         return await self._call("StatisticsService/GetStatistics", request, statistics_pb2.Statistics)
 
+    # --- issues of imports
+
+    async def list_issues(
+        self, job_or_dataset: str, code: str = "", severity: str = ""
+    ) -> AsyncGenerator[annotation_pb2.Issue, None]:
+        """All issues of an import, errors first; of one code or one severity where that is said.
+
+        `job_or_dataset`: a job (`jobs/...`), or the dataset that an import made. `severity`: `error`, `warning` or
+        `info`.
+        """
+        async with aclosing(self.issue_pages(job_or_dataset, code=code, severity=severity)) as pages:
+            async for page in pages:
+                for issue in page.issues:
+                    yield issue
+
+    async def issue_pages(
+        self, job_or_dataset: str, code: str = "", severity: str = "", page_size: int = 1000
+    ) -> AsyncGenerator[ingest_pb2.ListIssuesResponse, None]:
+        """What `list_issues` goes through, page by page, each with the number of all issues that match."""
+        if severity and severity not in SEVERITIES:
+            raise InvalidArgument(f"severity is {severity!r}", remedy=f"use one of: {', '.join(SEVERITIES)}")
+        is_job = job_or_dataset.startswith("jobs/")
+        job = job_or_dataset if is_job else f"jobs/{(await self.get_dataset(job_or_dataset)).uid}"
+        request = ingest_pb2.ListIssuesRequest(
+            parent=job, page_size=page_size, code=code, severity=SEVERITIES[severity] if severity else None
+        )
+        while True:
+            page = await self._call("IngestService/ListIssues", request, ingest_pb2.ListIssuesResponse)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     # --- archives out
 
     async def list_formats(self) -> list[conversion_pb2.Format]:
@@ -204,7 +298,7 @@ class AsyncClient:
         without_images: bool = False,
         report: Report = progress.ignore,
     ) -> conversion_pb2.ConvertArchiveResponse:
-        """Turns a folder, a zip file or an upload into an archive of another format, without keeping a dataset."""
+        """Turns a folder, an archive or an upload into an archive of another format, without keeping a dataset."""
         target = check_target(out)
         read = _read_options(format, min_side, on_error)
         upload = source if isinstance(source, ingest_pb2.Upload) else await self.upload(source, report)
@@ -348,9 +442,9 @@ def _read_options(format_id: str, min_side: int | None, on_error: str) -> conver
     return conversion_pb2.ReadOptions(format=format_id, min_side=min_side, on_error=ON_ERROR[on_error])
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error of those that came together."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _say_kept(error: BaseException) -> None:
+    """Adds to what ended an upload that it can be resumed."""
+    if isinstance(error, FramehouseError):
+        error.remedy = f"{error.remedy}; {_KEPT}" if error.remedy else _KEPT
+    elif isinstance(error, asyncio.CancelledError):
+        error.args = (_KEPT,)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from functools import wraps
 from types import TracebackType
@@ -27,9 +27,9 @@ def _blocking(
 
 def _iterating(
     method: Callable[Concatenate[AsyncClient, P], AsyncGenerator[T, None]],
-) -> Callable[Concatenate["Client", P], Iterator[T]]:
+) -> Callable[Concatenate["Client", P], Generator[T, None, None]]:
     @wraps(method)
-    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+    def call(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
         items = method(self._client, *args, **kwargs)
         end = object()
 
@@ -46,17 +46,17 @@ def _iterating(
 
 
 class Client:
-    """A connection to the suite whose gateway is at host:port; by default the one of this machine.
+    """A connection to the suite whose gateway is at host:port, as `AsyncClient` says.
 
     Use it as a context manager, or `close` it. Ctrl-C in a call cancels what the call does, its job too. `report` is
     called from another thread.
     """
 
-    def __init__(self, address: str | None = None, *, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(self, address: str | None = None, *, deadline: float = DEADLINE_SECONDS, resumes: bool = True) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="framehouse-client", daemon=True)
         self._thread.start()
-        self._client = self._run(_connect(address, deadline))
+        self._client = self._run(_connect(address, deadline, resumes))
         self.address = self._client.address
 
     upload = _blocking(AsyncClient.upload)
@@ -64,6 +64,8 @@ class Client:
     list_datasets = _blocking(AsyncClient.list_datasets)
     get_dataset = _blocking(AsyncClient.get_dataset)
     delete_dataset = _blocking(AsyncClient.delete_dataset)
+    list_issues = _iterating(AsyncClient.list_issues)
+    issue_pages = _iterating(AsyncClient.issue_pages)
     statistics = _blocking(AsyncClient.statistics)
     list_formats = _blocking(AsyncClient.list_formats)
     export_dataset = _blocking(AsyncClient.export_dataset)
@@ -132,6 +134,6 @@ async def _end(client: AsyncClient) -> None:
         await asyncio.wait(others, timeout=1.0)
 
 
-async def _connect(address: str | None, deadline: float) -> AsyncClient:
+async def _connect(address: str | None, deadline: float, resumes: bool) -> AsyncClient:
     # A channel belongs to the loop that it is made on.
-    return AsyncClient(address, deadline=deadline)
+    return AsyncClient(address, deadline=deadline, resumes=resumes)

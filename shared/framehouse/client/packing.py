@@ -1,9 +1,10 @@
-"""What is sent: an archive as it is, or a folder as one stored zip that is made while it is sent.
+"""What is sent: an archive as it is; a folder, or images, as one stored zip that is made while it is sent.
 
 The zip's size is known before its first byte, its order and its bytes depend on the files alone, and no more than one
 chunk of a file is in memory. Layout: APPNOTE.TXT 6.3.10, with data descriptors, zip64 where the numbers need it.
 """
 
+import hashlib
 import os
 import stat
 import struct
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from framehouse.client.errors import InvalidArgument
+from framehouse.store.image_names import IMAGE_EXTENSIONS
 
 CHUNK = 1 << 20
 LITTER_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
@@ -28,6 +30,9 @@ _LOCAL_EXTRA_64 = struct.Struct("<HHQQ")
 _END_64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR_64 = struct.Struct("<4sLQL")
 _END = struct.Struct("<4s4H2LH")
+
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""What gzip and zstd files begin with; that there is a tar in them is seen by who unpacks them."""
 
 _FULL_16, _FULL_32 = 0xFFFF, 0xFFFFFFFF
 _FLAGS = 1 << 3 | 1 << 11
@@ -55,6 +60,14 @@ class Archive:
         with self.path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
+
+    def fingerprint(self) -> str:
+        """Another one where a name, a size or a time of change is another; without reading the files."""
+        digest = hashlib.sha256()
+        for path, name in [(file.path, file.name) for file in self.files] or [(self.path, b"")]:
+            status = path.stat()
+            digest.update(b"%s\0%d %d\n" % (name, status.st_size, status.st_mtime_ns))
+        return digest.hexdigest()
 
     def parts(self, size: int) -> Iterator[bytes]:
         """The archive in order, in pieces of exactly `size` bytes but for the last.
@@ -88,36 +101,67 @@ class _File:
         return self.size >= _FULL_32
 
 
-def open_source(path: str | Path) -> Archive:
-    """The archive to send for a path: a zip file as it is, or a folder packed.
+def open_source(path: str | Path, *more: str | Path) -> Archive:
+    """What to send for a path: a zip, tar, tar.gz or tar.zst as it is, a folder packed, or an image or several packed.
 
-    Raises `InvalidArgument` for what cannot be either, before anything is sent.
+    Raises `InvalidArgument` for what cannot be any of them, before anything is sent.
     """
-    source = Path(path).expanduser()
-    try:
-        status = source.stat()
-    except OSError as error:
-        raise InvalidArgument(
-            f"{str(path)!r} cannot be read: {(error.strerror or 'no such file').lower()}",
-            remedy="name a folder, or a zip file, that exists",
-            reason="PATH_UNREADABLE",
-        ) from error
+    source, status = _look(path)
+    if more or (stat.S_ISREG(status.st_mode) and _is_image(source)):
+        return _images([source, *(_look(other)[0] for other in more)])
     if stat.S_ISDIR(status.st_mode):
         return _folder(source.resolve())
     if not stat.S_ISREG(status.st_mode):
         raise InvalidArgument(
             f"{str(path)!r} is neither a folder nor a file",
-            remedy="name a folder or a zip file",
+            remedy="name a folder, an archive or images",
             reason="PATH_UNREADABLE",
         )
-    _check_zip(source, status.st_size)
+    _check_archive(source, status.st_size)
     return Archive(source, source.name, status.st_size)
 
 
-def _check_zip(path: Path, size: int) -> None:
+def _look(path: str | Path) -> tuple[Path, os.stat_result]:
+    source = Path(path).expanduser()
+    try:
+        return source, source.stat()
+    except OSError as error:
+        raise InvalidArgument(
+            f"{str(path)!r} cannot be read: {(error.strerror or 'no such file').lower()}",
+            remedy="name a folder, an archive or images that exist",
+            reason="PATH_UNREADABLE",
+        ) from error
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix[1:].lower() in IMAGE_EXTENSIONS
+
+
+def _images(paths: list[Path]) -> Archive:
+    """Images packed side by side, under their own names."""
+    named: dict[bytes, Path] = {}
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        if not path.is_file() or not _is_image(path):
+            raise InvalidArgument(
+                f"{str(path)!r} is no image, and only images can be sent together",
+                remedy="name images alone, or one folder or archive",
+                reason="ARCHIVE_UNKNOWN",
+            )
+        other = named.setdefault(_entry_name(Path(path.name)), path)
+        if other != path:
+            raise InvalidArgument(
+                f"{str(other)!r} and {str(path)!r} have the same name",
+                remedy="rename one of them, or name the folder that holds both",
+                reason="NAME_TWICE",
+            )
+    files = tuple(_File(path, name, path.stat().st_size) for name, path in sorted(named.items()))
+    return Archive(files[0].path, f"{files[0].path.stem}.zip", _zip_size(files), files)
+
+
+def _check_archive(path: Path, size: int) -> None:
     try:
         with path.open("rb") as file:
-            magic = file.read(4)
+            head = file.read(512)
             whole = zipfile.is_zipfile(file)
     except OSError as error:
         raise InvalidArgument(
@@ -125,17 +169,17 @@ def _check_zip(path: Path, size: int) -> None:
         ) from error
     if not size:
         raise InvalidArgument(f"{str(path)!r} is empty", remedy="make the archive again", reason="ARCHIVE_EMPTY")
-    if whole:
+    if whole or head[257:262] == b"ustar" or head.startswith(_COMPRESSED):
         return
-    if magic == b"PK\3\4":
+    if head.startswith(b"PK\3\4"):
         raise InvalidArgument(
             f"{str(path)!r} is a zip that was cut off: its directory, at its end, is missing",
             remedy="fetch or make the archive again",
             reason="ARCHIVE_TRUNCATED",
         )
     raise InvalidArgument(
-        f"{str(path)!r} is no zip archive",
-        remedy="pack the images and labels as a zip, or name their folder",
+        f"{str(path)!r} is no zip or tar archive",
+        remedy="pack the images and labels as a zip or tar, or name their folder",
         reason="ARCHIVE_UNKNOWN",
     )
 

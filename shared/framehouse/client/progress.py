@@ -17,6 +17,8 @@ class Progress:
     total: int
     """0 until it is known."""
     ended: bool = False
+    note: str = ""
+    """A sentence for a person, once, for instance `resuming: 12 of 40 parts are there`."""
 
 
 Report = Callable[[Progress], None]

@@ -1,9 +1,10 @@
 """Bytes to and from the object store under presigned URLs: in parallel, tried again, taken up where they ended."""
 
 import asyncio
+import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -11,11 +12,15 @@ from typing import TypeVar
 import urllib3
 
 from framehouse.client.errors import FailedPrecondition, FramehouseError, Unavailable
+from framehouse.v1 import ingest_pb2
 
 T = TypeVar("T")
 
 PARALLEL = 4
-ATTEMPTS = 6
+PATIENCE_SECONDS = 60.0
+"""How long the store may be away before its user is told."""
+MISMATCHES = 3
+"""How often a part may arrive with other bytes than were sent."""
 FIRST_BACKOFF = 0.25
 LONGEST_BACKOFF = 8.0
 CHUNK = 1 << 20
@@ -29,38 +34,106 @@ def _pool() -> urllib3.PoolManager:
     return urllib3.PoolManager(retries=False, timeout=_TIMEOUT, maxsize=2 * PARALLEL)
 
 
-async def send_parts(parts: Iterator[bytes], urls: Sequence[str], sent: Callable[[int], None]) -> list[str]:
-    """Puts each part to its URL, `PARALLEL` at once; answers with their ETags in order.
+class PartDiffers(Exception):
+    """A part that is there has other bytes than the source has now."""
 
-    No more than `PARALLEL` parts are in memory. `sent` is told of the bytes that arrived.
+
+async def send_parts(
+    data: Iterator[bytes],
+    parts: Sequence[ingest_pb2.UploadPart],
+    renew: Callable[[], Awaitable[Sequence[ingest_pb2.UploadPart]]],
+    sent: Callable[[int], None],
+) -> list[str]:
+    """Puts each part of the data that is not there to its URL, `PARALLEL` at once; answers with the ETags in order.
+
+    No more than `PARALLEL` parts are in memory. `renew` gives the parts with new URLs where theirs have ended; `sent`
+    is told of the bytes that arrived. Raises `PartDiffers`.
     """
     slots = asyncio.Semaphore(PARALLEL)
-    tags = [""] * len(urls)
+    renewing = asyncio.Lock()
+    stop = threading.Event()
+    known = {part.number: part for part in parts}
+    tags = [""] * len(parts)
 
-    async def send(number: int, data: bytes) -> None:
+    async def renewed(part: ingest_pb2.UploadPart) -> ingest_pb2.UploadPart:
+        async with renewing:
+            # Several find out at once that their URLs have ended.
+            if known[part.number].url == part.url:
+                known.update((one.number, one) for one in await renew())
+        return known[part.number]
+
+    async def put(part: ingest_pb2.UploadPart, content: bytes, digest: str) -> None:
         try:
-            tags[number] = await asyncio.to_thread(_put, urls[number], data)
-            sent(len(data))
+            await asyncio.to_thread(_put, part.url, content, digest, stop)
+        except FailedPrecondition as error:
+            if error.facts.get("status") != "403":
+                raise
+            part = await renewed(part)
+            if not part.etag:
+                await asyncio.to_thread(_put, part.url, content, digest, stop)
+            elif part.etag != digest:
+                raise PartDiffers(part.number) from error
+
+    async def send(index: int, content: bytes) -> None:
+        try:
+            part = known[parts[index].number]
+            tags[index] = digest = await asyncio.to_thread(_md5, content)
+            if not part.etag:
+                await put(part, content, digest)
+                sent(len(content))
+            elif part.etag != digest:
+                raise PartDiffers(part.number)
         finally:
             slots.release()
 
-    async with asyncio.TaskGroup() as group:
-        for number in range(len(urls)):
-            await slots.acquire()
-            data = await asyncio.to_thread(next, parts, b"")
-            group.create_task(send(number, data))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for index in range(len(parts)):
+                await slots.acquire()
+                content = await asyncio.to_thread(next, data, b"")
+                group.create_task(send(index, content))
+    except BaseExceptionGroup as group_error:
+        raise _first(group_error) from group_error
+    finally:
+        stop.set()
     # One more step ends the iterator, which checks the whole.
-    await asyncio.to_thread(next, parts, b"")
+    await asyncio.to_thread(next, data, b"")
     return tags
 
 
-def _put(url: str, data: bytes) -> str:
+def _first(error: BaseException) -> BaseException:
+    """The first error of those that came together."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _put(url: str, data: bytes, digest: str, stop: threading.Event) -> None:
+    """Puts the data until the store has these very bytes: S3 answers with their MD5 as the ETag."""
+
+    def body() -> Iterator[bytes]:
+        for offset in range(0, len(data), CHUNK):
+            if stop.is_set():
+                raise _Stopped
+            yield data[offset : offset + CHUNK]
+
     def attempt() -> str:
-        answer = _pool().request("PUT", url, body=data)
+        answer = _pool().request("PUT", url, body=body(), headers={"Content-Length": str(len(data))})
         _check(answer, "sending")
         return str(answer.headers.get("ETag", "")).strip('"')
 
-    return _with_retries(url, attempt)
+    for _ in range(MISMATCHES):
+        if _with_retries(url, attempt, stop) == digest:
+            return
+    raise FailedPrecondition(
+        f"the object store had other bytes than were sent, {MISMATCHES} times",
+        remedy="check what is between this machine and the store; a bucket that encrypts with KMS cannot be sent to",
+        reason="PART_DIFFERS",
+    )
 
 
 def fetch(url: str, size: int, target: Path, received: Callable[[int], None], stop: threading.Event) -> None:
@@ -90,26 +163,33 @@ def fetch(url: str, size: int, target: Path, received: Callable[[int], None], st
             if file.tell() < size:
                 raise urllib3.exceptions.ProtocolError(f"only {file.tell():,} of {size:,} bytes came")
 
-        _with_retries(url, attempt, stop)
+        _with_retries(url, attempt, stop, file.tell)
 
 
-def _with_retries(url: str, attempt: Callable[[], T], stop: threading.Event | None = None) -> T:
-    backoff = FIRST_BACKOFF
-    for left in reversed(range(ATTEMPTS)):
+def _with_retries(url: str, attempt: Callable[[], T], stop: threading.Event, place: Callable[[], int] = lambda: 0) -> T:
+    """Tries again until the store has been away for `PATIENCE_SECONDS`, in which `place` did not move."""
+    backoff, end, before = FIRST_BACKOFF, 0.0, -1
+    while True:
         try:
             return attempt()
         except (urllib3.exceptions.HTTPError, _Passing) as error:
-            if left == 0 or (stop is not None and stop.is_set()):
-                place = urllib3.util.parse_url(url).netloc or "?"
+            now = time.monotonic()
+            if (here := place()) != before:
+                backoff, end, before = FIRST_BACKOFF, now + PATIENCE_SECONDS, here
+            if now + backoff > end or stop.is_set():
+                host = urllib3.util.parse_url(url).netloc or "?"
                 raise Unavailable(
-                    f"the object store at {place} does not answer: {error}",
+                    f"the object store at {host} does not answer: {error}",
                     remedy="check that this machine reaches it, and try again",
                     reason="STORE_UNREACHABLE",
-                    facts={"address": place},
+                    facts={"address": host},
                 ) from error
-        time.sleep(backoff)
+        stop.wait(backoff)
         backoff = min(backoff * 2, LONGEST_BACKOFF)
-    raise AssertionError("the last attempt returns or raises")
+
+
+class _Stopped(Exception):
+    """Nobody waits for the part any more."""
 
 
 class _Passing(Exception):
@@ -131,4 +211,5 @@ def _refused(status: int, doing: str, text: str) -> FramehouseError:
         f"the object store refused {doing} with {status} {code}".rstrip(),
         remedy="the signed URL may have ended, or this machine's clock may be wrong; try again",
         reason="STORE_REFUSED",
+        facts={"status": str(status)},
     )

@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     """SQLAlchemy URL of the catalogue; only ingest opens it."""
 
     upload_expiry_seconds: int = 24 * 3600
-    """Life of an upload's URLs."""
+    """Life of an upload's URLs; GetUpload renews them."""
     download_expiry_seconds: int = 24 * 3600
     """Life of an export's URL."""
     shard_images: int = 500
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     max_archive_bytes: int = 100 << 30
     max_archive_entries: int = 5_000_000
     max_expansion_ratio: int = 200
-    """Unpacked bytes of an entry over its packed bytes."""
+    """Unpacked bytes of an entry, or of a compressed tar, over its packed bytes."""
 
 
 @cache

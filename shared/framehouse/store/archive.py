@@ -1,13 +1,13 @@
 """Archive indexes: the directory of an uploaded zip as an Arrow table, read by ranges where the archive lies.
 
-Names are checked here, once: whatever an index lists is a plain file below the archive's top. The bytes are left to
-`framehouse.store.packs`. The layout is that of APPNOTE.TXT 6.3.10.
+Names are checked here, once, for every kind of archive: whatever an index lists is a plain file below the archive's
+top. The bytes are left to `framehouse.store.packs`. The layout is that of APPNOTE.TXT 6.3.10.
 """
 
 import io
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
-from framehouse.store.bucket import Bucket
+from framehouse.store.image_names import IMAGE_EXTENSIONS
 from framehouse.store.issues import ERROR, WARNING, IssueLog
 
 INDEX_SCHEMA = pa.schema(
@@ -29,15 +29,10 @@ INDEX_SCHEMA = pa.schema(
         pa.field("stored_size", pa.int64()),  # bytes in the object
         pa.field("size", pa.int64()),  # bytes after inflating
         pa.field("method", pa.int8()),  # 0 stored, 8 deflate
-        pa.field("crc32", pa.uint32()),  # of the inflated bytes
+        pa.field("crc32", pa.uint32()),  # of the inflated bytes; null in a tar, which has none
     ]
 )
 """One row a file, sorted by path."""
-
-IMAGE_EXTENSIONS = frozenset(
-    "jpg jpeg jpe png webp bmp tif tiff heic heif avif jp2 dng mpo gif".split()  # noqa: SIM905  # reads better
-)
-"""What makes a file an image by its name, in any case."""
 
 SMALL = 1 << 20
 """Entries up to this many bytes may expand by any ratio: a black bitmap does, and is no danger."""
@@ -93,10 +88,12 @@ AES = 99
 
 LITTER = r"(?i)(^|/)(__MACOSX/|(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*)$)"
 ESCAPE = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)"
+FOLDER = r"[/\\]$"
 REDUNDANT = r"(^|/)\.(/|$)|//"
 
 LOOKS = [
-    (b"\x1f\x8b", "a gzip file, perhaps tar.gz"),
+    (b"PK\3\4", "a zip archive"),
+    (b"\x1f\x8b", "a gzip file"),
     (b"BZh", "a bzip2 file"),
     (b"\xfd7zXZ\0", "an xz file"),
     (b"\x28\xb5\x2f\xfd", "a zstd file"),
@@ -127,41 +124,28 @@ class Directory(NamedTuple):
     """Entries as the archive says it; many writers wrap this at 65536."""
 
 
-def index_zip(bucket: Bucket, key: str, limits: Settings) -> tuple[pa.Table, IssueLog]:
-    """Reads the directory of the zip at `key`; answers with its index (INDEX_SCHEMA) and what was left out of it.
-
-    Folders and the litter of operating systems are dropped. `InvalidArgument` with one of the reasons
-    ARCHIVE_NOT_A_ZIP, ARCHIVE_TRUNCATED, ARCHIVE_DAMAGED, ARCHIVE_EMPTY, ARCHIVE_SPLIT, ARCHIVE_ENCRYPTED,
-    ARCHIVE_TOO_LARGE and ARCHIVE_TOO_MANY_ENTRIES; `NotFound` where there is no object.
-    """
-    with bucket.open(key) as file:
-        return index_file(file, key, limits)
-
-
 def index_file(file: io.RawIOBase, key: str, limits: Settings) -> tuple[pa.Table, IssueLog]:
-    """Does what `index_zip` does, for any seekable file; `key` is what the index will name as the object."""
+    """Reads the directory of a zip; answers with its index (INDEX_SCHEMA) and what was left out of it.
+
+    `key` is what the index will name as the object. Folders and the litter of operating systems are dropped.
+    `InvalidArgument` with one of the reasons ARCHIVE_UNKNOWN, ARCHIVE_TRUNCATED, ARCHIVE_DAMAGED, ARCHIVE_EMPTY,
+    ARCHIVE_SPLIT, ARCHIVE_ENCRYPTED, ARCHIVE_TOO_LARGE and ARCHIVE_TOO_MANY_ENTRIES.
+    """
     size = file.seek(0, io.SEEK_END)
     if size == 0:
         raise errors.InvalidArgument("the archive has no bytes", reason="ARCHIVE_EMPTY")
-    if size > limits.max_archive_bytes:
-        raise errors.InvalidArgument(
-            f"the archive has {size:,} bytes; at most {limits.max_archive_bytes:,} are taken",
-            reason="ARCHIVE_TOO_LARGE",
-            facts={"size": str(size), "limit": str(limits.max_archive_bytes)},
-        )
+    check_size(size, limits)
     directory = find_directory(file, size)
-    _check_count(directory.entry_count, limits)
+    check_count(directory.entry_count, limits)
     issues = IssueLog()
     chunks: list[pa.RecordBatch] = []
     seen = 0
     for data, starts in _headers(file, directory):
         seen += len(starts)
-        _check_count(seen, limits)
+        check_count(seen, limits)
         chunks.append(_entries(data, starts, directory.prefix))
     table = pa.Table.from_batches(chunks, ENTRY_SCHEMA)
-    table = table.filter(pc.invert(pc.or_(table["folder"], pc.match_substring_regex(table["path"], LITTER))))
-    if not table.num_rows:
-        raise errors.InvalidArgument("the archive holds no files", reason="ARCHIVE_EMPTY")
+    table = drop_litter(table)
     if pc.all(table["encrypted"]).as_py():
         raise errors.InvalidArgument("the archive is encrypted; send it without a password", reason="ARCHIVE_ENCRYPTED")
     table = _leave_out(table, directory, limits, issues)
@@ -190,8 +174,8 @@ def find_directory(file: io.RawIOBase, size: int) -> Directory:
                 reason="ARCHIVE_TRUNCATED",
             )
         raise errors.InvalidArgument(
-            f"this is no zip archive, but looks like {_looks_like(head)}; send the files as one zip",
-            reason="ARCHIVE_NOT_A_ZIP",
+            f"this is no zip or tar archive, but looks like {looks_like(head)}; send the files as one zip",
+            reason="ARCHIVE_UNKNOWN",
         )
     disk, first_disk, _, count, directory_size, offset = struct.unpack_from("<HHHHII", tail, at + 4)
     end = tail_start + at
@@ -205,7 +189,7 @@ def find_directory(file: io.RawIOBase, size: int) -> Directory:
                 end = place
                 break
         else:
-            raise _damaged("its zip64 end record is missing")
+            raise damaged("its zip64 end record is missing")
     if disk != 0 or first_disk != 0:
         raise errors.InvalidArgument(
             "the archive is one of several volumes; join them into one zip first", reason="ARCHIVE_SPLIT"
@@ -221,7 +205,7 @@ def find_directory(file: io.RawIOBase, size: int) -> Directory:
                     "the archive is cut off or was joined of several; send it again", reason="ARCHIVE_TRUNCATED"
                 )
             return Directory(start, min(directory_size, end - start), shift, count)
-    raise _damaged("its directory is not where its end record says")
+    raise damaged("its directory is not where its end record says")
 
 
 ENTRY_SCHEMA = pa.schema(
@@ -254,7 +238,7 @@ def _headers(file: io.RawIOBase, directory: Directory) -> Iterator[tuple[bytes, 
             name, extra, comment = LENGTHS.unpack_from(data, at + 28)
             following = at + 46 + name + extra + comment
             if data[at : at + 4] != b"PK\1\2":
-                raise _damaged(f"its directory is unreadable after {done + len(starts):,} entries")
+                raise damaged(f"its directory is unreadable after {done + len(starts):,} entries")
             if following > len(data):
                 break
             starts.append(at)
@@ -264,7 +248,7 @@ def _headers(file: io.RawIOBase, directory: Directory) -> Iterator[tuple[bytes, 
         if starts:
             yield data, np.array(starts, np.int64)
         if position == end and rest:
-            raise _damaged(f"its directory breaks off after {done:,} entries")
+            raise damaged(f"its directory breaks off after {done:,} entries")
 
 
 def _entries(data: bytes, starts: NDArray[np.int64], prefix: int) -> pa.RecordBatch:
@@ -282,13 +266,10 @@ def _entries(data: bytes, starts: NDArray[np.int64], prefix: int) -> pa.RecordBa
     mode = fixed["external"] >> 16
     kind = mode & 0o170000
     names = _names(data, raw, starts, fixed)
-    paths = pc.replace_substring(names, "\\", "/")
-    folder = pc.or_(pc.ends_with(paths, "/"), pa.array(kind == stat.S_IFDIR))
-    if pc.any(pc.match_substring_regex(paths, REDUNDANT)).as_py():
-        paths = pa.array([_tidy(path) for path in paths.to_pylist()], pa.string())
+    folder = pc.or_(pc.match_substring_regex(names, FOLDER), pa.array(kind == stat.S_IFDIR))
     return pa.record_batch(
         [
-            paths,
+            tidied(names),
             pa.array(offset + prefix),
             pa.array(stored_size),
             pa.array(size),
@@ -350,78 +331,119 @@ def _extra(extra: bytes, wanted: int) -> bytes:
     return b""
 
 
+def tidied(names: pa.Array) -> pa.Array:
+    """Names with `/` between folders, and without empty and `.` components."""
+    paths = pc.replace_substring(names, "\\", "/")
+    if pc.any(pc.match_substring_regex(paths, REDUNDANT)).as_py():
+        paths = pa.array([_tidy(path) for path in paths.to_pylist()], pa.string())
+    return paths
+
+
 def _tidy(path: str) -> str:
     """A path without empty and `.` components; a leading `/` is kept, for it makes the path absolute."""
     return ("/" if path.startswith("/") else "") + "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def drop_litter(table: pa.Table) -> pa.Table:
+    """The rows that are neither folders nor litter. InvalidArgument where there are none."""
+    table = table.filter(pc.invert(pc.or_(table["folder"], pc.match_substring_regex(table["path"], LITTER))))
+    if not table.num_rows:
+        raise errors.InvalidArgument("the archive holds no files", reason="ARCHIVE_EMPTY")
+    return table
+
+
+class Objection(NamedTuple):
+    """Why some rows cannot be used."""
+
+    rows: NDArray[np.bool_]
+    code: str
+    message: str | Callable[[int], str]
+    """The same for all, or made for a row."""
+    remedy: str
+
+
+def object_to_names(paths: pa.ChunkedArray) -> list[Objection]:
+    """The objections to names that no file can have, or that would lead out of a folder."""
+    return [
+        Objection(
+            as_mask(pc.or_(pc.equal(paths, ""), pc.match_substring(paths, "\0"))),
+            "ENTRY_NAME_UNUSABLE",
+            "the name is empty or holds a NUL character",
+            "rename the file",
+        ),
+        Objection(
+            as_mask(pc.match_substring_regex(paths, ESCAPE)),
+            "ENTRY_NAME_ESCAPES",
+            "the name leaves the archive: it is absolute, names a drive or contains `..`",
+            "pack the files with names relative to their folder",
+        ),
+    ]
+
+
+def as_mask(values: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Booleans as NumPy has them."""
+    return np.asarray(values.to_numpy(), bool)
+
+
+def leave_out(table: pa.Table, objections: list[Objection], issues: IssueLog) -> pa.Table:
+    """The rows that nothing objects to, and of each path the last; the others become issues, one each."""
+    kept = np.ones(table.num_rows, bool)
+    for objection in objections:
+        rows = np.flatnonzero(objection.rows & kept)
+        kept[rows] = False
+        say = objection.message
+        texts = [say if isinstance(say, str) else say(i) for i in rows.tolist()]
+        _note(issues, objection.code, table["path"].take(pa.array(rows)), texts, objection.remedy)
+    if not kept.all():
+        table = table.filter(pa.array(kept))
+    return _drop_duplicates(table, issues)
 
 
 def _leave_out(table: pa.Table, directory: Directory, limits: Settings, issues: IssueLog) -> pa.Table:
     """The rows that can be used; the others become issues."""
     size, stored, begin = (table[name].to_numpy() for name in ("size", "stored_size", "header_offset"))
     method = table["method"].to_numpy()
-    path = table["path"]
-
-    def mask(values: pa.ChunkedArray) -> NDArray[np.bool_]:
-        return np.asarray(values.to_numpy(), bool)
-
-    unusable = mask(pc.or_(pc.equal(path, ""), pc.match_substring(path, "\0")))
     beyond = (begin < 0) | (stored < 0) | (size < 0) | (stored > directory.offset - 30 - begin)
-    reasons: list[tuple[NDArray[np.bool_], str, str, str]] = [
-        (unusable, "ENTRY_NAME_UNUSABLE", "the name is empty or holds a NUL character", "rename the file"),
-        (
-            mask(pc.match_substring_regex(path, ESCAPE)),
-            "ENTRY_NAME_ESCAPES",
-            "the name leaves the archive: it is absolute, names a drive or contains `..`",
-            "pack the files with names relative to their folder",
-        ),
-        (
-            mask(table["link"]),
+    objections = [
+        *object_to_names(table["path"]),
+        Objection(
+            as_mask(table["link"]),
             "ENTRY_IS_LINK",
             "the entry is a link or a device, not a file",
             "pack the file that the link leads to (zip does so without --symlinks)",
         ),
-        (
-            mask(table["encrypted"]),
+        Objection(
+            as_mask(table["encrypted"]),
             "ENTRY_ENCRYPTED",
             "the entry is encrypted",
             "pack it without a password",
         ),
-        (
+        Objection(
             (method != 0) & (method != 8),
             "ENTRY_METHOD_UNSUPPORTED",
-            "the entry is packed by {method}; only stored and deflated entries are read",
+            lambda i: (
+                f"the entry is packed by {METHODS.get(int(method[i]), f'method {method[i]}')}; "
+                "only stored and deflated entries are read"
+            ),
             "pack it with zip's usual settings",
         ),
-        (
+        Objection(
             beyond | ((method == 0) & (size != stored)),
             "ENTRY_DAMAGED",
             "the directory contradicts itself about where the entry lies and how long it is",
             "pack and send the archive again",
         ),
-        (
+        Objection(
             (size > SMALL) & (size > stored * limits.max_expansion_ratio),
             "ENTRY_EXPANDS_TOO_MUCH",
-            "the entry unpacks from {stored:,} to {size:,} bytes; at most {ratio} times its size is taken",
+            lambda i: (
+                f"the entry unpacks from {stored[i]:,} to {size[i]:,} bytes; "
+                f"at most {limits.max_expansion_ratio} times its size is taken"
+            ),
             "send the file stored instead of deflated, if it is meant to be so",
         ),
     ]
-    kept = np.ones(table.num_rows, bool)
-    for bad, code, message, remedy in reasons:
-        rows = np.flatnonzero(bad & kept)
-        kept[rows] = False
-        texts = [
-            message.format(
-                method=METHODS.get(int(method[i]), f"method {method[i]}"),
-                stored=int(stored[i]),
-                size=int(size[i]),
-                ratio=limits.max_expansion_ratio,
-            )
-            for i in rows.tolist()
-        ]
-        _note(issues, code, path.take(pa.array(rows)), texts, remedy)
-    if not kept.all():
-        table = table.filter(pa.array(kept))
-    return _drop_overlaps(_drop_duplicates(table, issues), issues)
+    return _drop_overlaps(leave_out(table, objections, issues), issues)
 
 
 def _drop_duplicates(table: pa.Table, issues: IssueLog) -> pa.Table:
@@ -488,13 +510,13 @@ def _find_end(tail: bytes) -> int:
     return loose
 
 
-def _looks_like(head: bytes) -> str:
+def looks_like(head: bytes) -> str:
     """What a file is by its first bytes, in words."""
     for magic, what in LOOKS:
         if head.startswith(magic):
             return what
     if head[257:262] == b"ustar":
-        return "a tar archive"
+        return "a tar archive with a damaged header"
     start = head.lstrip()[:15].lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return "a web page (was a sign-in page saved instead of the file?)"
@@ -514,7 +536,18 @@ def _read(file: io.RawIOBase, offset: int, length: int) -> bytes:
     return file.read(length) or b""
 
 
-def _check_count(count: int, limits: Settings) -> None:
+def check_size(size: int, limits: Settings) -> None:
+    """Refuses an archive of too many bytes, packed or not."""
+    if size > limits.max_archive_bytes:
+        raise errors.InvalidArgument(
+            f"the archive has {size:,} bytes; at most {limits.max_archive_bytes:,} are taken",
+            reason="ARCHIVE_TOO_LARGE",
+            facts={"size": str(size), "limit": str(limits.max_archive_bytes)},
+        )
+
+
+def check_count(count: int, limits: Settings) -> None:
+    """Refuses an archive of too many entries."""
     if count > limits.max_archive_entries:
         raise errors.InvalidArgument(
             f"the archive has more than {limits.max_archive_entries:,} entries; split it",
@@ -523,5 +556,6 @@ def _check_count(count: int, limits: Settings) -> None:
         )
 
 
-def _damaged(what: str) -> errors.InvalidArgument:
+def damaged(what: str) -> errors.InvalidArgument:
+    """An archive that contradicts itself."""
     return errors.InvalidArgument(f"the archive is damaged: {what}; send it again", reason="ARCHIVE_DAMAGED")

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import islice
 from types import TracebackType
@@ -135,13 +135,19 @@ class Bucket:
 
     def size(self, key: str) -> int | None:
         """Bytes of the object; None where there is none."""
+        part = self.as_part(key)
+        return part and part.size
+
+    def as_part(self, key: str) -> UploadedPart | None:
+        """The object as the one part that it was sent in; None where there is none."""
         with self._errors(key):
             try:
-                return int(self._client.stat_object(self.name, key).size or 0)
+                found = self._client.stat_object(self.name, key)
             except S3Error as error:
                 if error.code == "NoSuchKey":
                     return None
                 raise
+        return UploadedPart(1, (found.etag or "").strip('"'), found.size or 0)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that begin with `prefix`, in order."""
@@ -149,6 +155,13 @@ class Bucket:
             for item in self._client.list_objects(self.name, prefix, recursive=True):
                 if item.object_name:
                     yield item.object_name
+
+    def modified(self, prefix: str) -> Iterator[tuple[str, datetime]]:
+        """All keys that begin with `prefix`, in order, with the time at which each object was written."""
+        with self._errors(prefix):
+            for item in self._client.list_objects(self.name, prefix, recursive=True):
+                if item.object_name and item.last_modified:
+                    yield item.object_name, item.last_modified
 
     def remove(self, keys: Iterable[str]) -> None:
         """Removes objects; absent ones are no error."""

@@ -1,12 +1,14 @@
 """Issues: what was wrong with the input, kept as an Arrow file beside the output of the step that found it.
 
-A step fills an `IssueLog` and saves it; the last step of a job collects those of all steps. Steps give counts over RPC,
-never lists.
+A step fills an `IssueLog` and saves it; the last step of a job collects those of all steps and may keep them as one
+file, sorted by severity. Steps give counts over RPC, never lists.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +32,11 @@ ISSUE_SCHEMA = pa.schema(
 SUFFIX = ".issues"
 SHOWN = 100
 """Issues that a job shows in words; all are counted."""
+FOLDERS = ("media", "labels", "joins")
+"""Where under a job's prefix the steps leave their outputs, in their order; what lies elsewhere comes first."""
+BATCH_ROWS = 1000
+KEPT = "framehouse.issues"
+"""Name of the metadata of a file of kept issues."""
 
 INFO = annotation_pb2.SEVERITY_INFO
 WARNING = annotation_pb2.SEVERITY_WARNING
@@ -72,7 +79,7 @@ class IssueLog:
         return annotation_pb2.StepIssues(
             count=table.num_rows,
             error_count=failed.num_rows,
-            first_error=next(_issues(failed.slice(0, 1)), None),
+            first_error=next(messages(failed.slice(0, 1)), None),
         )
 
     def _flush(self) -> None:
@@ -88,27 +95,53 @@ def load(bucket: Bucket, output_key: str) -> pa.Table:
     return _load(bucket, key) if bucket.size(key) is not None else ISSUE_SCHEMA.empty_table()
 
 
-def collect(bucket: Bucket, prefix: str) -> tuple[list[annotation_pb2.IssueCount], list[annotation_pb2.Issue]]:
-    """Sums up the issues of all steps under a prefix.
+class Kept(NamedTuple):
+    """What the schema of a file of kept issues says of its rows."""
 
-    Answers with the counts by code, errors first and frequent ones before rare ones, and with the first hundred issues,
-    errors first. Memory does not grow with their number.
+    batch_rows: int
+    """Rows of every batch but the last."""
+    counts: list[tuple[str, int, int]]
+    """(code, severity, issues)"""
+
+    def rows(self, severity: int) -> range:
+        """The rows of one severity; 0 means all."""
+        first = sum(count for _, other, count in self.counts if other > severity > 0)
+        return range(first, first + sum(count for _, other, count in self.counts if severity in (0, other)))
+
+
+def kept_in(schema: pa.Schema) -> Kept:
+    """What the file of that schema holds."""
+    batch_rows, counts = json.loads(schema.metadata[KEPT.encode()])
+    return Kept(batch_rows, [(code, severity, count) for code, severity, count in counts])
+
+
+def collect(
+    bucket: Bucket, prefix: str, kept_key: str = ""
+) -> tuple[list[annotation_pb2.IssueCount], list[annotation_pb2.Issue]]:
+    """Sums up the issues of all steps under a prefix and, with a key, writes them all there.
+
+    Answers with the counts by code, errors first and frequent ones before rare ones, and with the first hundred issues.
+    The issues come errors first, then in the order of the steps. The file has the schema that `kept_in` reads, and is
+    there also where there are no issues. Memory does not grow with their number.
     """
     counts: dict[tuple[str, int], int] = {}
     shown: dict[int, list[annotation_pb2.Issue]] = {int(ERROR): [], int(WARNING): [], int(INFO): []}
-    keys = (key for key in bucket.keys(prefix) if key.endswith(SUFFIX))
-    with ThreadPoolExecutor(8, thread_name_prefix="issues") as threads:
-        while page := list(islice(keys, 64)):
-            for table in threads.map(lambda key: _load(bucket, key), page):
-                groups = table.group_by(["code", "severity"], use_threads=False).aggregate([([], "count_all")])
-                for row in groups.to_pylist():
-                    kind = (row["code"], row["severity"])
-                    counts[kind] = counts.get(kind, 0) + row["count_all"]
-                for severity, issues in shown.items():
-                    if len(issues) < SHOWN:
-                        rows = table.filter(pc.equal(table["severity"], severity))
-                        issues.extend(_issues(rows.slice(0, SHOWN - len(issues))))
+    holding: dict[int, list[str]] = {severity: [] for severity in shown}
+    keys = _step_keys(bucket, prefix)
+    for key, table in zip(keys, _tables(bucket, keys), strict=True):
+        groups = table.group_by(["code", "severity"], use_threads=False).aggregate([([], "count_all")])
+        for row in groups.to_pylist():
+            kind = (row["code"], row["severity"])
+            counts[kind] = counts.get(kind, 0) + row["count_all"]
+        for severity in set(groups["severity"].to_pylist()):
+            holding[severity].append(key)
+            if (room := SHOWN - len(shown[severity])) > 0:
+                shown[severity].extend(messages(_of(table, severity).slice(0, room)))
     order = sorted(counts.items(), key=lambda item: (-item[0][1], -item[1], item[0][0]))
+    if kept_key:
+        kept = Kept(BATCH_ROWS, [(code, severity, count) for (code, severity), count in order])
+        tables = (_of(table, severity) for severity in holding for table in _tables(bucket, holding[severity]))
+        write_batches(bucket, kept_key, ISSUE_SCHEMA.with_metadata({KEPT: json.dumps(kept)}), _batches(tables))
     return (
         [
             annotation_pb2.IssueCount(code=code, severity=annotation_pb2.Severity.Name(severity), count=count)
@@ -118,9 +151,44 @@ def collect(bucket: Bucket, prefix: str) -> tuple[list[annotation_pb2.IssueCount
     )
 
 
+def messages(table: pa.Table | pa.RecordBatch) -> Iterator[annotation_pb2.Issue]:
+    """The rows as the contract has them."""
+    return (annotation_pb2.Issue(**row) for row in table.to_pylist())
+
+
+def _step_keys(bucket: Bucket, prefix: str) -> list[str]:
+    """The issues of all steps, in the order of the steps."""
+
+    def place(key: str) -> tuple[int, str]:
+        folder = key.removeprefix(prefix).partition("/")[0]
+        return FOLDERS.index(folder) + 1 if folder in FOLDERS else 0, key
+
+    return sorted((key for key in bucket.keys(prefix) if key.endswith(SUFFIX)), key=place)
+
+
+def _tables(bucket: Bucket, keys: Iterable[str]) -> Iterator[pa.Table]:
+    """The issues of each step, several of which are fetched at once."""
+    rest = iter(keys)
+    with ThreadPoolExecutor(8, thread_name_prefix="issues") as threads:
+        while some := list(islice(rest, 16)):
+            yield from threads.map(lambda key: _load(bucket, key), some)
+
+
+def _batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
+    """All rows in batches of BATCH_ROWS."""
+    rest = ISSUE_SCHEMA.empty_table()
+    for table in tables:
+        rest = pa.concat_tables([rest, table])
+        full = rest.num_rows - rest.num_rows % BATCH_ROWS
+        for start in range(0, full, BATCH_ROWS):
+            yield from rest.slice(start, BATCH_ROWS).combine_chunks().to_batches()
+        rest = rest.slice(full)
+    yield from rest.combine_chunks().to_batches()
+
+
+def _of(table: pa.Table, severity: int) -> pa.Table:
+    return table.filter(pc.equal(table["severity"], severity))
+
+
 def _load(bucket: Bucket, key: str) -> pa.Table:
     return pa.Table.from_batches(BatchFile(bucket, key).batches(), ISSUE_SCHEMA)
-
-
-def _issues(table: pa.Table) -> Iterator[annotation_pb2.Issue]:
-    return (annotation_pb2.Issue(**row) for row in table.to_pylist())

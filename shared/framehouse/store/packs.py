@@ -7,7 +7,7 @@ checksum. Where entries lie is said by an index (`framehouse.store.archive`) or 
 import struct
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
@@ -37,6 +37,8 @@ class Entry:
     """Inflated."""
     data_offset: int
     """Where the stored bytes begin in the object."""
+    crc32: int = 0
+    """Of `data`."""
     damage: str = ""
     """What is wrong with it, for an issue ENTRY_DAMAGED; `data` is then not to be trusted."""
 
@@ -67,30 +69,32 @@ class Run(NamedTuple):
 def read_entries(bucket: Bucket, entries: pa.Table | pa.RecordBatch) -> Iterator[tuple[int, Entry]]:
     """Yields (row, entry) for every row, ordered by where they lie, in memory of a few requests or large entries.
 
-    `entries` has the columns object, header_offset, data_offset, stored_size, size, method and crc32 of INDEX_SCHEMA.
+    `entries` has the columns object, header_offset, data_offset, stored_size, size, method and crc32 of INDEX_SCHEMA;
+    a checksum that is null is not compared.
     What is wrong with an entry is said by the entry; `NotFound` is raised where an object is absent.
     """
     objects = entries["object"].to_pylist()
-    header, start, stored, size, method, crc = (
+    header, start, stored, size, method = (
         entries[name].to_numpy(zero_copy_only=False).tolist()
         if isinstance(entries, pa.RecordBatch)
         else entries[name].to_numpy().tolist()
-        for name in ("header_offset", "data_offset", "stored_size", "size", "method", "crc32")
+        for name in ("header_offset", "data_offset", "stored_size", "size", "method")
     )
+    crc = entries["crc32"].to_pylist()
 
     def read(i: int, run: Run, data: memoryview) -> Entry:
         at = start[i]
         if at < 0:
             head = data[header[i] - run.start :][:LOCAL_HEADER]
             if len(head) < LOCAL_HEADER or bytes(head[:4]) != b"PK\3\4":
-                return Entry(b"", -1, "there is no entry where the archive's directory says")
+                return Entry(b"", -1, damage="there is no entry where the archive's directory says")
             name_length, extra_length = struct.unpack_from("<HH", head, 26)
             at = header[i] + LOCAL_HEADER + name_length + extra_length
         packed = data[at - run.start : at - run.start + stored[i]]
         if len(packed) < stored[i]:  # the header was longer than guessed, and nobody's neighbour
             packed = memoryview(bucket.get_range(run.object, at, stored[i]))
         if len(packed) < stored[i]:
-            return Entry(b"", at, "the archive ends before the entry does")
+            return Entry(b"", at, damage="the archive ends before the entry does")
         return _unpack(packed, at, size[i], method[i], crc[i])
 
     spans = [
@@ -126,7 +130,7 @@ def runs(spans: list[tuple[str, int, int]]) -> Iterator[Run]:
         yield run
 
 
-def fetch_ahead(bucket: Bucket, wanted: Iterable[R]) -> Iterator[tuple[R, bytes]]:
+def fetch_ahead(bucket: Bucket, wanted: Iterable[R]) -> Generator[tuple[R, bytes], None, None]:
     """Fetches ranges in order, the next ones before they are asked for: several where they are small.
 
     Holds AHEAD bytes, or one range where that is larger, beside the one that was yielded last.
@@ -150,7 +154,7 @@ def fetch_ahead(bucket: Bucket, wanted: Iterable[R]) -> Iterator[tuple[R, bytes]
         threads.shutdown(cancel_futures=True)
 
 
-def _unpack(packed: memoryview, at: int, size: int, method: int, crc: int) -> Entry:
+def _unpack(packed: memoryview, at: int, size: int, method: int, crc: int | None) -> Entry:
     """Inflates one entry, never beyond the size it announced, and checks it."""
     if method == 0:
         data = bytes(packed)
@@ -159,10 +163,11 @@ def _unpack(packed: memoryview, at: int, size: int, method: int, crc: int) -> En
         try:
             data = inflater.decompress(packed, size + 1)
         except zlib.error as error:
-            return Entry(b"", at, f"its bytes cannot be unpacked ({error})")
+            return Entry(b"", at, damage=f"its bytes cannot be unpacked ({error})")
     if len(data) != size:
         more = "more" if len(data) > size else f"{len(data):,}"
-        return Entry(b"", at, f"it unpacks to {more} bytes instead of the {size:,} announced")
-    if zlib.crc32(data) != crc:
-        return Entry(data, at, "its bytes do not match their checksum")
-    return Entry(data, at)
+        return Entry(b"", at, damage=f"it unpacks to {more} bytes instead of the {size:,} announced")
+    found = zlib.crc32(data)
+    if crc is not None and found != crc:
+        return Entry(data, at, found, "its bytes do not match their checksum")
+    return Entry(data, at, found)

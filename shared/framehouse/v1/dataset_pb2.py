@@ -28,7 +28,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66ramehouse/v1/dataset.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x03\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\x12*\n\x06labels\x18\x06 \x01(\x0b\x32\x1a.framehouse.v1.LabelSchema\x12)\n\x06splits\x18\x07 \x03(\x0b\x32\x19.framehouse.v1.SplitCount\x12\x13\n\x0bimage_bytes\x18\x08 \x01(\x03\x12\x15\n\rsource_format\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12)\n\x06issues\x18\r \x03(\x0b\x32\x19.framehouse.v1.IssueCount\"0\n\nSplitCount\x12\r\n\x05split\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListDatasetsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x14ListDatasetsResponse\x12(\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x16.framehouse.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"&\n\x13ResolveTableRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\"k\n\x05Table\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x04 \x01(\x03\x12\x15\n\rsource_format\x18\x05 \x01(\t2\xbe\x03\n\x0e\x44\x61tasetService\x12m\n\nGetDataset\x12 .framehouse.v1.GetDatasetRequest\x1a\x16.framehouse.v1.Dataset\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=users/*/datasets/*}\x12~\n\x0cListDatasets\x12\".framehouse.v1.ListDatasetsRequest\x1a#.framehouse.v1.ListDatasetsResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{parent=users/*}/datasets\x12s\n\rDeleteDataset\x12#.framehouse.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f*\x1d/v1/{name=users/*/datasets/*}\x12H\n\x0cResolveTable\x12\".framehouse.v1.ResolveTableRequest\x1a\x14.framehouse.v1.Tableb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66ramehouse/v1/dataset.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x03\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\x12*\n\x06labels\x18\x06 \x01(\x0b\x32\x1a.framehouse.v1.LabelSchema\x12)\n\x06splits\x18\x07 \x03(\x0b\x32\x19.framehouse.v1.SplitCount\x12\x13\n\x0bimage_bytes\x18\x08 \x01(\x03\x12\x15\n\rsource_format\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12)\n\x06issues\x18\r \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12*\n\x05state\x18\x0e \x01(\x0e\x32\x1b.framehouse.v1.DatasetState\x12\x0f\n\x07missing\x18\x0f \x03(\t\"0\n\nSplitCount\x12\r\n\x05split\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListDatasetsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x14ListDatasetsResponse\x12(\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x16.framehouse.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"&\n\x13ResolveTableRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\"k\n\x05Table\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x04 \x01(\x03\x12\x15\n\rsource_format\x18\x05 \x01(\t*d\n\x0c\x44\x61tasetState\x12\x1d\n\x19\x44\x41TASET_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x41TASET_STATE_INCOMPLETE\x10\x01\x12\x17\n\x13\x44\x41TASET_STATE_READY\x10\x02\x32\xbe\x03\n\x0e\x44\x61tasetService\x12m\n\nGetDataset\x12 .framehouse.v1.GetDatasetRequest\x1a\x16.framehouse.v1.Dataset\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=users/*/datasets/*}\x12~\n\x0cListDatasets\x12\".framehouse.v1.ListDatasetsRequest\x1a#.framehouse.v1.ListDatasetsResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{parent=users/*}/datasets\x12s\n\rDeleteDataset\x12#.framehouse.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f*\x1d/v1/{name=users/*/datasets/*}\x12H\n\x0cResolveTable\x12\".framehouse.v1.ResolveTableRequest\x1a\x14.framehouse.v1.Tableb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,22 +41,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATASETSERVICE'].methods_by_name['ListDatasets']._serialized_options = b'\202\323\344\223\002\037\022\035/v1/{parent=users/*}/datasets'
   _globals['_DATASETSERVICE'].methods_by_name['DeleteDataset']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['DeleteDataset']._serialized_options = b'\202\323\344\223\002\037*\035/v1/{name=users/*/datasets/*}'
+  _globals['_DATASETSTATE']._serialized_start=1080
+  _globals['_DATASETSTATE']._serialized_end=1180
   _globals['_DATASET']._serialized_start=171
-  _globals['_DATASET']._serialized_end=562
-  _globals['_SPLITCOUNT']._serialized_start=564
-  _globals['_SPLITCOUNT']._serialized_end=612
-  _globals['_GETDATASETREQUEST']._serialized_start=614
-  _globals['_GETDATASETREQUEST']._serialized_end=647
-  _globals['_LISTDATASETSREQUEST']._serialized_start=649
-  _globals['_LISTDATASETSREQUEST']._serialized_end=725
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=727
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=816
-  _globals['_DELETEDATASETREQUEST']._serialized_start=818
-  _globals['_DELETEDATASETREQUEST']._serialized_end=868
-  _globals['_RESOLVETABLEREQUEST']._serialized_start=870
-  _globals['_RESOLVETABLEREQUEST']._serialized_end=908
-  _globals['_TABLE']._serialized_start=910
-  _globals['_TABLE']._serialized_end=1017
-  _globals['_DATASETSERVICE']._serialized_start=1020
-  _globals['_DATASETSERVICE']._serialized_end=1466
+  _globals['_DATASET']._serialized_end=623
+  _globals['_SPLITCOUNT']._serialized_start=625
+  _globals['_SPLITCOUNT']._serialized_end=673
+  _globals['_GETDATASETREQUEST']._serialized_start=675
+  _globals['_GETDATASETREQUEST']._serialized_end=708
+  _globals['_LISTDATASETSREQUEST']._serialized_start=710
+  _globals['_LISTDATASETSREQUEST']._serialized_end=786
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=788
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=877
+  _globals['_DELETEDATASETREQUEST']._serialized_start=879
+  _globals['_DELETEDATASETREQUEST']._serialized_end=929
+  _globals['_RESOLVETABLEREQUEST']._serialized_start=931
+  _globals['_RESOLVETABLEREQUEST']._serialized_end=969
+  _globals['_TABLE']._serialized_start=971
+  _globals['_TABLE']._serialized_end=1078
+  _globals['_DATASETSERVICE']._serialized_start=1183
+  _globals['_DATASETSERVICE']._serialized_end=1629
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -12,8 +13,17 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class DatasetState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DATASET_STATE_UNSPECIFIED: _ClassVar[DatasetState]
+    DATASET_STATE_INCOMPLETE: _ClassVar[DatasetState]
+    DATASET_STATE_READY: _ClassVar[DatasetState]
+DATASET_STATE_UNSPECIFIED: DatasetState
+DATASET_STATE_INCOMPLETE: DatasetState
+DATASET_STATE_READY: DatasetState
+
 class Dataset(_message.Message):
-    __slots__ = ("name", "uid", "display_name", "image_count", "annotation_count", "labels", "splits", "image_bytes", "source_format", "create_time", "update_time", "etag", "issues")
+    __slots__ = ("name", "uid", "display_name", "image_count", "annotation_count", "labels", "splits", "image_bytes", "source_format", "create_time", "update_time", "etag", "issues", "state", "missing")
     NAME_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +37,8 @@ class Dataset(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     ISSUES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
     name: str
     uid: str
     display_name: str
@@ -40,7 +52,9 @@ class Dataset(_message.Message):
     update_time: _timestamp_pb2.Timestamp
     etag: str
     issues: _containers.RepeatedCompositeFieldContainer[_annotation_pb2.IssueCount]
-    def __init__(self, name: _Optional[str] = ..., uid: _Optional[str] = ..., display_name: _Optional[str] = ..., image_count: _Optional[int] = ..., annotation_count: _Optional[int] = ..., labels: _Optional[_Union[_annotation_pb2.LabelSchema, _Mapping]] = ..., splits: _Optional[_Iterable[_Union[SplitCount, _Mapping]]] = ..., image_bytes: _Optional[int] = ..., source_format: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., issues: _Optional[_Iterable[_Union[_annotation_pb2.IssueCount, _Mapping]]] = ...) -> None: ...
+    state: DatasetState
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., uid: _Optional[str] = ..., display_name: _Optional[str] = ..., image_count: _Optional[int] = ..., annotation_count: _Optional[int] = ..., labels: _Optional[_Union[_annotation_pb2.LabelSchema, _Mapping]] = ..., splits: _Optional[_Iterable[_Union[SplitCount, _Mapping]]] = ..., image_bytes: _Optional[int] = ..., source_format: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., issues: _Optional[_Iterable[_Union[_annotation_pb2.IssueCount, _Mapping]]] = ..., state: _Optional[_Union[DatasetState, str]] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SplitCount(_message.Message):
     __slots__ = ("split", "image_count")

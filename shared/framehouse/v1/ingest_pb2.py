@@ -31,7 +31,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66ramehouse/v1/ingest.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1e\x66ramehouse/v1/conversion.proto\x1a\x1b\x66ramehouse/v1/dataset.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x01\n\x06Upload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.framehouse.v1.UploadState\x12\x11\n\tfile_name\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x11\n\tpart_size\x18\x05 \x01(\x03\x12(\n\x05parts\x18\x06 \x03(\x0b\x32\x19.framehouse.v1.UploadPart\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\")\n\nUploadPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0b\n\x03url\x18\x02 \x01(\t\"6\n\x13\x43reateUploadRequest\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"R\n\x15\x43ompleteUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x05parts\x18\x02 \x03(\x0b\x32\x1c.framehouse.v1.CompletedPart\"-\n\rCompletedPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"\"\n\x12\x41\x62ortUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x9e\x01\n\x14ImportDatasetRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x0e\n\x06upload\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12(\n\x04read\x18\x05 \x01(\x0b\x32\x1a.framehouse.v1.ReadOptions\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"\x97\x01\n\x15ImportDatasetResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12/\n\x0cissue_counts\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12$\n\x06issues\x18\x03 \x03(\x0b\x32\x14.framehouse.v1.Issue\"8\n\x12IndexUploadRequest\x12\x0e\n\x06upload\x18\x01 \x01(\t\x12\x12\n\noutput_key\x18\x02 \x01(\t\"~\n\x13IndexUploadResponse\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x12\n\nbyte_count\x18\x03 \x01(\x03\x12)\n\x06issues\x18\x04 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"\x89\x01\n\x11JoinShardsRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x13\n\x0b\x66irst_shard\x18\x02 \x01(\x05\x12\x12\n\nmedia_keys\x18\x03 \x03(\t\x12\x12\n\nlabel_keys\x18\x04 \x03(\t\x12\x11\n\ttable_key\x18\x05 \x01(\t\x12\x12\n\noutput_key\x18\x06 \x01(\t\"n\n\x12JoinShardsResponse\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x02 \x01(\x03\x12)\n\x06issues\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"e\n\x12\x43ommitTableRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x11\n\ttable_key\x18\x02 \x01(\t\x12\x16\n\x0e\x66ragments_keys\x18\x03 \x03(\t\x12\x12\n\njob_prefix\x18\x04 \x01(\t\"\x91\x01\n\x13\x43ommitTableResponse\x12#\n\x05table\x18\x01 \x01(\x0b\x32\x14.framehouse.v1.Table\x12/\n\x0cissue_counts\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12$\n\x06issues\x18\x03 \x03(\x0b\x32\x14.framehouse.v1.Issue\"\x98\x01\n\x15PublishDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\x12#\n\x05table\x18\x04 \x01(\x0b\x32\x14.framehouse.v1.Table\x12)\n\x06issues\x18\x05 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\"%\n\x11\x43leanUpJobRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t*]\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_STATE_OPEN\x10\x01\x12\x19\n\x15UPLOAD_STATE_COMPLETE\x10\x02\x32\xfa\x06\n\rIngestService\x12\x61\n\x0c\x43reateUpload\x12\".framehouse.v1.CreateUploadRequest\x1a\x15.framehouse.v1.Upload\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/uploads:\x01*\x12w\n\x0e\x43ompleteUpload\x12$.framehouse.v1.CompleteUploadRequest\x1a\x15.framehouse.v1.Upload\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/{name=uploads/*}:complete:\x01*\x12o\n\x0b\x41\x62ortUpload\x12!.framehouse.v1.AbortUploadRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=uploads/*}:abort:\x01*\x12\x84\x01\n\rImportDataset\x12#.framehouse.v1.ImportDatasetRequest\x1a\x1d.google.longrunning.Operation\"/\x82\xd3\xe4\x93\x02)\"$/v1/{parent=users/*}/datasets:import:\x01*\x12T\n\x0bIndexUpload\x12!.framehouse.v1.IndexUploadRequest\x1a\".framehouse.v1.IndexUploadResponse\x12Q\n\nJoinShards\x12 .framehouse.v1.JoinShardsRequest\x1a!.framehouse.v1.JoinShardsResponse\x12T\n\x0b\x43ommitTable\x12!.framehouse.v1.CommitTableRequest\x1a\".framehouse.v1.CommitTableResponse\x12N\n\x0ePublishDataset\x12$.framehouse.v1.PublishDatasetRequest\x1a\x16.framehouse.v1.Dataset\x12\x46\n\nCleanUpJob\x12 .framehouse.v1.CleanUpJobRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66ramehouse/v1/ingest.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1e\x66ramehouse/v1/conversion.proto\x1a\x1b\x66ramehouse/v1/dataset.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x01\n\x06Upload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.framehouse.v1.UploadState\x12\x11\n\tfile_name\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x11\n\tpart_size\x18\x05 \x01(\x03\x12(\n\x05parts\x18\x06 \x03(\x0b\x32\x19.framehouse.v1.UploadPart\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"7\n\nUploadPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"6\n\x13\x43reateUploadRequest\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"R\n\x15\x43ompleteUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x05parts\x18\x02 \x03(\x0b\x32\x1c.framehouse.v1.CompletedPart\"-\n\rCompletedPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\" \n\x10GetUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x83\x01\n\x11ListIssuesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12)\n\x08severity\x18\x05 \x01(\x0e\x32\x17.framehouse.v1.Severity\"g\n\x12ListIssuesResponse\x12$\n\x06issues\x18\x01 \x03(\x0b\x32\x14.framehouse.v1.Issue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\"\n\x12\x41\x62ortUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x9e\x01\n\x14ImportDatasetRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x0e\n\x06upload\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12(\n\x04read\x18\x05 \x01(\x0b\x32\x1a.framehouse.v1.ReadOptions\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"\x97\x01\n\x15ImportDatasetResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12/\n\x0cissue_counts\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12$\n\x06issues\x18\x03 \x03(\x0b\x32\x14.framehouse.v1.Issue\"8\n\x12IndexUploadRequest\x12\x0e\n\x06upload\x18\x01 \x01(\t\x12\x12\n\noutput_key\x18\x02 \x01(\t\"~\n\x13IndexUploadResponse\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x12\n\nbyte_count\x18\x03 \x01(\x03\x12)\n\x06issues\x18\x04 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"\x89\x01\n\x11JoinShardsRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x13\n\x0b\x66irst_shard\x18\x02 \x01(\x05\x12\x12\n\nmedia_keys\x18\x03 \x03(\t\x12\x12\n\nlabel_keys\x18\x04 \x03(\t\x12\x11\n\ttable_key\x18\x05 \x01(\t\x12\x12\n\noutput_key\x18\x06 \x01(\t\"n\n\x12JoinShardsResponse\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x02 \x01(\x03\x12)\n\x06issues\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"y\n\x12\x43ommitTableRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x11\n\ttable_key\x18\x02 \x01(\t\x12\x16\n\x0e\x66ragments_keys\x18\x03 \x03(\t\x12\x12\n\njob_prefix\x18\x04 \x01(\t\x12\x12\n\nissues_key\x18\x05 \x01(\t\"\x91\x01\n\x13\x43ommitTableResponse\x12#\n\x05table\x18\x01 \x01(\x0b\x32\x14.framehouse.v1.Table\x12/\n\x0cissue_counts\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12$\n\x06issues\x18\x03 \x03(\x0b\x32\x14.framehouse.v1.Issue\"\x98\x01\n\x15PublishDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\x12#\n\x05table\x18\x04 \x01(\x0b\x32\x14.framehouse.v1.Table\x12)\n\x06issues\x18\x05 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\";\n\x11KeepIssuesRequest\x12\x12\n\njob_prefix\x18\x01 \x01(\t\x12\x12\n\nissues_key\x18\x02 \x01(\t\"%\n\x11\x43leanUpJobRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t*]\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_STATE_OPEN\x10\x01\x12\x19\n\x15UPLOAD_STATE_COMPLETE\x10\x02\x32\x9c\t\n\rIngestService\x12\x61\n\x0c\x43reateUpload\x12\".framehouse.v1.CreateUploadRequest\x1a\x15.framehouse.v1.Upload\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/uploads:\x01*\x12\x61\n\tGetUpload\x12\x1f.framehouse.v1.GetUploadRequest\x1a\x15.framehouse.v1.Upload\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=uploads/*}\x12w\n\x0e\x43ompleteUpload\x12$.framehouse.v1.CompleteUploadRequest\x1a\x15.framehouse.v1.Upload\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/{name=uploads/*}:complete:\x01*\x12o\n\x0b\x41\x62ortUpload\x12!.framehouse.v1.AbortUploadRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=uploads/*}:abort:\x01*\x12\x84\x01\n\rImportDataset\x12#.framehouse.v1.ImportDatasetRequest\x1a\x1d.google.longrunning.Operation\"/\x82\xd3\xe4\x93\x02)\"$/v1/{parent=users/*}/datasets:import:\x01*\x12u\n\nListIssues\x12 .framehouse.v1.ListIssuesRequest\x1a!.framehouse.v1.ListIssuesResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{parent=jobs/*}/issues\x12T\n\x0bIndexUpload\x12!.framehouse.v1.IndexUploadRequest\x1a\".framehouse.v1.IndexUploadResponse\x12Q\n\nJoinShards\x12 .framehouse.v1.JoinShardsRequest\x1a!.framehouse.v1.JoinShardsResponse\x12T\n\x0b\x43ommitTable\x12!.framehouse.v1.CommitTableRequest\x1a\".framehouse.v1.CommitTableResponse\x12N\n\x0ePublishDataset\x12$.framehouse.v1.PublishDatasetRequest\x1a\x16.framehouse.v1.Dataset\x12\x46\n\nKeepIssues\x12 .framehouse.v1.KeepIssuesRequest\x1a\x16.google.protobuf.Empty\x12\x46\n\nCleanUpJob\x12 .framehouse.v1.CleanUpJobRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,46 +40,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['CreateUpload']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['CreateUpload']._serialized_options = b'\202\323\344\223\002\020\"\013/v1/uploads:\001*'
+  _globals['_INGESTSERVICE'].methods_by_name['GetUpload']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['GetUpload']._serialized_options = b'\202\323\344\223\002\026\022\024/v1/{name=uploads/*}'
   _globals['_INGESTSERVICE'].methods_by_name['CompleteUpload']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['CompleteUpload']._serialized_options = b'\202\323\344\223\002\"\"\035/v1/{name=uploads/*}:complete:\001*'
   _globals['_INGESTSERVICE'].methods_by_name['AbortUpload']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['AbortUpload']._serialized_options = b'\202\323\344\223\002\037\"\032/v1/{name=uploads/*}:abort:\001*'
   _globals['_INGESTSERVICE'].methods_by_name['ImportDataset']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['ImportDataset']._serialized_options = b'\202\323\344\223\002)\"$/v1/{parent=users/*}/datasets:import:\001*'
-  _globals['_UPLOADSTATE']._serialized_start=1942
-  _globals['_UPLOADSTATE']._serialized_end=2035
+  _globals['_INGESTSERVICE'].methods_by_name['ListIssues']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['ListIssues']._serialized_options = b'\202\323\344\223\002\034\022\032/v1/{parent=jobs/*}/issues'
+  _globals['_UPLOADSTATE']._serialized_start=2310
+  _globals['_UPLOADSTATE']._serialized_end=2403
   _globals['_UPLOAD']._serialized_start=268
   _globals['_UPLOAD']._serialized_end=476
   _globals['_UPLOADPART']._serialized_start=478
-  _globals['_UPLOADPART']._serialized_end=519
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=521
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=575
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=577
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=659
-  _globals['_COMPLETEDPART']._serialized_start=661
-  _globals['_COMPLETEDPART']._serialized_end=706
-  _globals['_ABORTUPLOADREQUEST']._serialized_start=708
-  _globals['_ABORTUPLOADREQUEST']._serialized_end=742
-  _globals['_IMPORTDATASETREQUEST']._serialized_start=745
-  _globals['_IMPORTDATASETREQUEST']._serialized_end=903
-  _globals['_IMPORTDATASETRESPONSE']._serialized_start=906
-  _globals['_IMPORTDATASETRESPONSE']._serialized_end=1057
-  _globals['_INDEXUPLOADREQUEST']._serialized_start=1059
-  _globals['_INDEXUPLOADREQUEST']._serialized_end=1115
-  _globals['_INDEXUPLOADRESPONSE']._serialized_start=1117
-  _globals['_INDEXUPLOADRESPONSE']._serialized_end=1243
-  _globals['_JOINSHARDSREQUEST']._serialized_start=1246
-  _globals['_JOINSHARDSREQUEST']._serialized_end=1383
-  _globals['_JOINSHARDSRESPONSE']._serialized_start=1385
-  _globals['_JOINSHARDSRESPONSE']._serialized_end=1495
-  _globals['_COMMITTABLEREQUEST']._serialized_start=1497
-  _globals['_COMMITTABLEREQUEST']._serialized_end=1598
-  _globals['_COMMITTABLERESPONSE']._serialized_start=1601
-  _globals['_COMMITTABLERESPONSE']._serialized_end=1746
-  _globals['_PUBLISHDATASETREQUEST']._serialized_start=1749
-  _globals['_PUBLISHDATASETREQUEST']._serialized_end=1901
-  _globals['_CLEANUPJOBREQUEST']._serialized_start=1903
-  _globals['_CLEANUPJOBREQUEST']._serialized_end=1940
-  _globals['_INGESTSERVICE']._serialized_start=2038
-  _globals['_INGESTSERVICE']._serialized_end=2928
+  _globals['_UPLOADPART']._serialized_end=533
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=535
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=589
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=591
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=673
+  _globals['_COMPLETEDPART']._serialized_start=675
+  _globals['_COMPLETEDPART']._serialized_end=720
+  _globals['_GETUPLOADREQUEST']._serialized_start=722
+  _globals['_GETUPLOADREQUEST']._serialized_end=754
+  _globals['_LISTISSUESREQUEST']._serialized_start=757
+  _globals['_LISTISSUESREQUEST']._serialized_end=888
+  _globals['_LISTISSUESRESPONSE']._serialized_start=890
+  _globals['_LISTISSUESRESPONSE']._serialized_end=993
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=995
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=1029
+  _globals['_IMPORTDATASETREQUEST']._serialized_start=1032
+  _globals['_IMPORTDATASETREQUEST']._serialized_end=1190
+  _globals['_IMPORTDATASETRESPONSE']._serialized_start=1193
+  _globals['_IMPORTDATASETRESPONSE']._serialized_end=1344
+  _globals['_INDEXUPLOADREQUEST']._serialized_start=1346
+  _globals['_INDEXUPLOADREQUEST']._serialized_end=1402
+  _globals['_INDEXUPLOADRESPONSE']._serialized_start=1404
+  _globals['_INDEXUPLOADRESPONSE']._serialized_end=1530
+  _globals['_JOINSHARDSREQUEST']._serialized_start=1533
+  _globals['_JOINSHARDSREQUEST']._serialized_end=1670
+  _globals['_JOINSHARDSRESPONSE']._serialized_start=1672
+  _globals['_JOINSHARDSRESPONSE']._serialized_end=1782
+  _globals['_COMMITTABLEREQUEST']._serialized_start=1784
+  _globals['_COMMITTABLEREQUEST']._serialized_end=1905
+  _globals['_COMMITTABLERESPONSE']._serialized_start=1908
+  _globals['_COMMITTABLERESPONSE']._serialized_end=2053
+  _globals['_PUBLISHDATASETREQUEST']._serialized_start=2056
+  _globals['_PUBLISHDATASETREQUEST']._serialized_end=2208
+  _globals['_KEEPISSUESREQUEST']._serialized_start=2210
+  _globals['_KEEPISSUESREQUEST']._serialized_end=2269
+  _globals['_CLEANUPJOBREQUEST']._serialized_start=2271
+  _globals['_CLEANUPJOBREQUEST']._serialized_end=2308
+  _globals['_INGESTSERVICE']._serialized_start=2406
+  _globals['_INGESTSERVICE']._serialized_end=3586
 # @@protoc_insertion_point(module_scope)

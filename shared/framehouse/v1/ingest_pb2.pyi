@@ -44,12 +44,14 @@ class Upload(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[UploadState, str]] = ..., file_name: _Optional[str] = ..., size: _Optional[int] = ..., part_size: _Optional[int] = ..., parts: _Optional[_Iterable[_Union[UploadPart, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class UploadPart(_message.Message):
-    __slots__ = ("number", "url")
+    __slots__ = ("number", "url", "etag")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     number: int
     url: str
-    def __init__(self, number: _Optional[int] = ..., url: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, number: _Optional[int] = ..., url: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class CreateUploadRequest(_message.Message):
     __slots__ = ("file_name", "size")
@@ -74,6 +76,36 @@ class CompletedPart(_message.Message):
     number: int
     etag: str
     def __init__(self, number: _Optional[int] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class GetUploadRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ListIssuesRequest(_message.Message):
+    __slots__ = ("parent", "page_size", "page_token", "code", "severity")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    page_size: int
+    page_token: str
+    code: str
+    severity: _annotation_pb2.Severity
+    def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., code: _Optional[str] = ..., severity: _Optional[_Union[_annotation_pb2.Severity, str]] = ...) -> None: ...
+
+class ListIssuesResponse(_message.Message):
+    __slots__ = ("issues", "next_page_token", "total_size")
+    ISSUES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    issues: _containers.RepeatedCompositeFieldContainer[_annotation_pb2.Issue]
+    next_page_token: str
+    total_size: int
+    def __init__(self, issues: _Optional[_Iterable[_Union[_annotation_pb2.Issue, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
 
 class AbortUploadRequest(_message.Message):
     __slots__ = ("name",)
@@ -154,16 +186,18 @@ class JoinShardsResponse(_message.Message):
     def __init__(self, image_count: _Optional[int] = ..., annotation_count: _Optional[int] = ..., issues: _Optional[_Union[_annotation_pb2.StepIssues, _Mapping]] = ...) -> None: ...
 
 class CommitTableRequest(_message.Message):
-    __slots__ = ("plan_key", "table_key", "fragments_keys", "job_prefix")
+    __slots__ = ("plan_key", "table_key", "fragments_keys", "job_prefix", "issues_key")
     PLAN_KEY_FIELD_NUMBER: _ClassVar[int]
     TABLE_KEY_FIELD_NUMBER: _ClassVar[int]
     FRAGMENTS_KEYS_FIELD_NUMBER: _ClassVar[int]
     JOB_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    ISSUES_KEY_FIELD_NUMBER: _ClassVar[int]
     plan_key: str
     table_key: str
     fragments_keys: _containers.RepeatedScalarFieldContainer[str]
     job_prefix: str
-    def __init__(self, plan_key: _Optional[str] = ..., table_key: _Optional[str] = ..., fragments_keys: _Optional[_Iterable[str]] = ..., job_prefix: _Optional[str] = ...) -> None: ...
+    issues_key: str
+    def __init__(self, plan_key: _Optional[str] = ..., table_key: _Optional[str] = ..., fragments_keys: _Optional[_Iterable[str]] = ..., job_prefix: _Optional[str] = ..., issues_key: _Optional[str] = ...) -> None: ...
 
 class CommitTableResponse(_message.Message):
     __slots__ = ("table", "issue_counts", "issues")
@@ -188,6 +222,14 @@ class PublishDatasetRequest(_message.Message):
     table: _dataset_pb2.Table
     issues: _containers.RepeatedCompositeFieldContainer[_annotation_pb2.IssueCount]
     def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., uid: _Optional[str] = ..., table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., issues: _Optional[_Iterable[_Union[_annotation_pb2.IssueCount, _Mapping]]] = ...) -> None: ...
+
+class KeepIssuesRequest(_message.Message):
+    __slots__ = ("job_prefix", "issues_key")
+    JOB_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    ISSUES_KEY_FIELD_NUMBER: _ClassVar[int]
+    job_prefix: str
+    issues_key: str
+    def __init__(self, job_prefix: _Optional[str] = ..., issues_key: _Optional[str] = ...) -> None: ...
 
 class CleanUpJobRequest(_message.Message):
     __slots__ = ("prefixes",)

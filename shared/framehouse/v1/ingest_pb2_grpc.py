@@ -44,6 +44,11 @@ class IngestServiceStub:
                 request_serializer=framehouse_dot_v1_dot_ingest__pb2.CreateUploadRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_ingest__pb2.Upload.FromString,
                 _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/framehouse.v1.IngestService/GetUpload',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_ingest__pb2.Upload.FromString,
+                _registered_method=True)
         self.CompleteUpload = channel.unary_unary(
                 '/framehouse.v1.IngestService/CompleteUpload',
                 request_serializer=framehouse_dot_v1_dot_ingest__pb2.CompleteUploadRequest.SerializeToString,
@@ -58,6 +63,11 @@ class IngestServiceStub:
                 '/framehouse.v1.IngestService/ImportDataset',
                 request_serializer=framehouse_dot_v1_dot_ingest__pb2.ImportDatasetRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
+        self.ListIssues = channel.unary_unary(
+                '/framehouse.v1.IngestService/ListIssues',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.ListIssuesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_ingest__pb2.ListIssuesResponse.FromString,
                 _registered_method=True)
         self.IndexUpload = channel.unary_unary(
                 '/framehouse.v1.IngestService/IndexUpload',
@@ -79,6 +89,11 @@ class IngestServiceStub:
                 request_serializer=framehouse_dot_v1_dot_ingest__pb2.PublishDatasetRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
                 _registered_method=True)
+        self.KeepIssues = channel.unary_unary(
+                '/framehouse.v1.IngestService/KeepIssues',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.KeepIssuesRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.CleanUpJob = channel.unary_unary(
                 '/framehouse.v1.IngestService/CleanUpJob',
                 request_serializer=framehouse_dot_v1_dot_ingest__pb2.CleanUpJobRequest.SerializeToString,
@@ -93,7 +108,20 @@ class IngestServiceServicer:
 
     def CreateUpload(self, request, context):
         """Opens an upload and answers with the URLs to send it to: one `PUT` for a
-        small archive, one a part for a large one. The URLs end at `expire_time`.
+        small archive, one a part for a large one. Parts may be sent in any order,
+        in parallel and more than once. The URLs end after the server's
+        FRAMEHOUSE_UPLOAD_EXPIRY_SECONDS, or at `expire_time` if that is sooner;
+        `GetUpload` gives new ones.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """Reads an upload as it stands, with a fresh URL, of full life, for each part
+        that has not arrived: what a client needs that begins again, or whose URLs
+        have ended. It does not move `expire_time`. `NOT_FOUND` where the upload was
+        aborted or has expired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,8 +129,8 @@ class IngestServiceServicer:
 
     def CompleteUpload(self, request, context):
         """Closes an upload: checks that every byte arrived, and keeps it. Safe to
-        retry. `FAILED_PRECONDITION` where parts are missing or the size differs
-        from the one announced.
+        retry. `FAILED_PRECONDITION` where parts are missing, which are named, or
+        the size or an etag differs from the one announced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,8 +154,19 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListIssues(self, request, context):
+        """Lists the issues that an import found, errors first and then in the order
+        of the steps that found them. They are kept as long as the dataset, and
+        seven days where the import failed. `NOT_FOUND` where nothing is kept: the
+        import still runs, is gone, or the job is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def IndexUpload(self, request, context):
-        """Reads the directory of an uploaded archive and writes it as an index.
+        """Reads what an uploaded archive holds and writes it as an index. A zip and a
+        plain tar are indexed where they lie; a compressed tar is unpacked once.
         `INVALID_ARGUMENT` where the upload is no archive, is cut off or is empty.
         Entries whose names leave their folder are issues and left out.
         """
@@ -159,6 +198,14 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def KeepIssues(self, request, context):
+        """Keeps what the steps of a job that failed had found, where `CommitTable`
+        would have. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CleanUpJob(self, request, context):
         """Removes what a job left in the bucket. Safe to retry.
         """
@@ -172,6 +219,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
             'CreateUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateUpload,
                     request_deserializer=framehouse_dot_v1_dot_ingest__pb2.CreateUploadRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_ingest__pb2.Upload.SerializeToString,
+            ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.GetUploadRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_ingest__pb2.Upload.SerializeToString,
             ),
             'CompleteUpload': grpc.unary_unary_rpc_method_handler(
@@ -188,6 +240,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.ImportDataset,
                     request_deserializer=framehouse_dot_v1_dot_ingest__pb2.ImportDatasetRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'ListIssues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIssues,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.ListIssuesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_ingest__pb2.ListIssuesResponse.SerializeToString,
             ),
             'IndexUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.IndexUpload,
@@ -208,6 +265,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.PublishDataset,
                     request_deserializer=framehouse_dot_v1_dot_ingest__pb2.PublishDatasetRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
+            'KeepIssues': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepIssues,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.KeepIssuesRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'CleanUpJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CleanUpJob,
@@ -243,6 +305,33 @@ class IngestService:
             target,
             '/framehouse.v1.IngestService/CreateUpload',
             framehouse_dot_v1_dot_ingest__pb2.CreateUploadRequest.SerializeToString,
+            framehouse_dot_v1_dot_ingest__pb2.Upload.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.IngestService/GetUpload',
+            framehouse_dot_v1_dot_ingest__pb2.GetUploadRequest.SerializeToString,
             framehouse_dot_v1_dot_ingest__pb2.Upload.FromString,
             options,
             channel_credentials,
@@ -325,6 +414,33 @@ class IngestService:
             '/framehouse.v1.IngestService/ImportDataset',
             framehouse_dot_v1_dot_ingest__pb2.ImportDatasetRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIssues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.IngestService/ListIssues',
+            framehouse_dot_v1_dot_ingest__pb2.ListIssuesRequest.SerializeToString,
+            framehouse_dot_v1_dot_ingest__pb2.ListIssuesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -433,6 +549,33 @@ class IngestService:
             '/framehouse.v1.IngestService/PublishDataset',
             framehouse_dot_v1_dot_ingest__pb2.PublishDatasetRequest.SerializeToString,
             framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepIssues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.IngestService/KeepIssues',
+            framehouse_dot_v1_dot_ingest__pb2.KeepIssuesRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,12 +40,21 @@ class IngestServiceStub:
     def __new__(cls, channel: _aio.Channel) -> IngestServiceAsyncStub: ...
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.CreateUploadRequest, _ingest_pb2.Upload]
     """Opens an upload and answers with the URLs to send it to: one `PUT` for a
-    small archive, one a part for a large one. The URLs end at `expire_time`.
+    small archive, one a part for a large one. Parts may be sent in any order,
+    in parallel and more than once. The URLs end after the server's
+    FRAMEHOUSE_UPLOAD_EXPIRY_SECONDS, or at `expire_time` if that is sooner;
+    `GetUpload` gives new ones.
+    """
+    GetUpload: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.GetUploadRequest, _ingest_pb2.Upload]
+    """Reads an upload as it stands, with a fresh URL, of full life, for each part
+    that has not arrived: what a client needs that begins again, or whose URLs
+    have ended. It does not move `expire_time`. `NOT_FOUND` where the upload was
+    aborted or has expired.
     """
     CompleteUpload: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.CompleteUploadRequest, _ingest_pb2.Upload]
     """Closes an upload: checks that every byte arrived, and keeps it. Safe to
-    retry. `FAILED_PRECONDITION` where parts are missing or the size differs
-    from the one announced.
+    retry. `FAILED_PRECONDITION` where parts are missing, which are named, or
+    the size or an etag differs from the one announced.
     """
     AbortUpload: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.AbortUploadRequest, _empty_pb2.Empty]
     """Gives an open upload up and frees what was sent. Safe to retry."""
@@ -56,8 +65,15 @@ class IngestServiceStub:
     `FAILED_PRECONDITION` where the upload is not complete. With the same
     `request_id`, a second call answers with the first job.
     """
+    ListIssues: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListIssuesRequest, _ingest_pb2.ListIssuesResponse]
+    """Lists the issues that an import found, errors first and then in the order
+    of the steps that found them. They are kept as long as the dataset, and
+    seven days where the import failed. `NOT_FOUND` where nothing is kept: the
+    import still runs, is gone, or the job is none.
+    """
     IndexUpload: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.IndexUploadRequest, _ingest_pb2.IndexUploadResponse]
-    """Reads the directory of an uploaded archive and writes it as an index.
+    """Reads what an uploaded archive holds and writes it as an index. A zip and a
+    plain tar are indexed where they lie; a compressed tar is unpacked once.
     `INVALID_ARGUMENT` where the upload is no archive, is cut off or is empty.
     Entries whose names leave their folder are issues and left out.
     """
@@ -73,6 +89,10 @@ class IngestServiceStub:
     """Enters the committed table into the catalogue under its name: the moment
     in which the dataset becomes visible.
     """
+    KeepIssues: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.KeepIssuesRequest, _empty_pb2.Empty]
+    """Keeps what the steps of a job that failed had found, where `CommitTable`
+    would have. Safe to retry.
+    """
     CleanUpJob: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.CleanUpJobRequest, _empty_pb2.Empty]
     """Removes what a job left in the bucket. Safe to retry."""
 
@@ -85,12 +105,21 @@ class IngestServiceAsyncStub(IngestServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUpload: _aio.UnaryUnaryMultiCallable[_ingest_pb2.CreateUploadRequest, _ingest_pb2.Upload]  # type: ignore[assignment]
     """Opens an upload and answers with the URLs to send it to: one `PUT` for a
-    small archive, one a part for a large one. The URLs end at `expire_time`.
+    small archive, one a part for a large one. Parts may be sent in any order,
+    in parallel and more than once. The URLs end after the server's
+    FRAMEHOUSE_UPLOAD_EXPIRY_SECONDS, or at `expire_time` if that is sooner;
+    `GetUpload` gives new ones.
+    """
+    GetUpload: _aio.UnaryUnaryMultiCallable[_ingest_pb2.GetUploadRequest, _ingest_pb2.Upload]  # type: ignore[assignment]
+    """Reads an upload as it stands, with a fresh URL, of full life, for each part
+    that has not arrived: what a client needs that begins again, or whose URLs
+    have ended. It does not move `expire_time`. `NOT_FOUND` where the upload was
+    aborted or has expired.
     """
     CompleteUpload: _aio.UnaryUnaryMultiCallable[_ingest_pb2.CompleteUploadRequest, _ingest_pb2.Upload]  # type: ignore[assignment]
     """Closes an upload: checks that every byte arrived, and keeps it. Safe to
-    retry. `FAILED_PRECONDITION` where parts are missing or the size differs
-    from the one announced.
+    retry. `FAILED_PRECONDITION` where parts are missing, which are named, or
+    the size or an etag differs from the one announced.
     """
     AbortUpload: _aio.UnaryUnaryMultiCallable[_ingest_pb2.AbortUploadRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Gives an open upload up and frees what was sent. Safe to retry."""
@@ -101,8 +130,15 @@ class IngestServiceAsyncStub(IngestServiceStub):
     `FAILED_PRECONDITION` where the upload is not complete. With the same
     `request_id`, a second call answers with the first job.
     """
+    ListIssues: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListIssuesRequest, _ingest_pb2.ListIssuesResponse]  # type: ignore[assignment]
+    """Lists the issues that an import found, errors first and then in the order
+    of the steps that found them. They are kept as long as the dataset, and
+    seven days where the import failed. `NOT_FOUND` where nothing is kept: the
+    import still runs, is gone, or the job is none.
+    """
     IndexUpload: _aio.UnaryUnaryMultiCallable[_ingest_pb2.IndexUploadRequest, _ingest_pb2.IndexUploadResponse]  # type: ignore[assignment]
-    """Reads the directory of an uploaded archive and writes it as an index.
+    """Reads what an uploaded archive holds and writes it as an index. A zip and a
+    plain tar are indexed where they lie; a compressed tar is unpacked once.
     `INVALID_ARGUMENT` where the upload is no archive, is cut off or is empty.
     Entries whose names leave their folder are issues and left out.
     """
@@ -117,6 +153,10 @@ class IngestServiceAsyncStub(IngestServiceStub):
     PublishDataset: _aio.UnaryUnaryMultiCallable[_ingest_pb2.PublishDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
     """Enters the committed table into the catalogue under its name: the moment
     in which the dataset becomes visible.
+    """
+    KeepIssues: _aio.UnaryUnaryMultiCallable[_ingest_pb2.KeepIssuesRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Keeps what the steps of a job that failed had found, where `CommitTable`
+    would have. Safe to retry.
     """
     CleanUpJob: _aio.UnaryUnaryMultiCallable[_ingest_pb2.CleanUpJobRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Removes what a job left in the bucket. Safe to retry."""
@@ -133,7 +173,22 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.Upload, _abc.Awaitable[_ingest_pb2.Upload]]:
         """Opens an upload and answers with the URLs to send it to: one `PUT` for a
-        small archive, one a part for a large one. The URLs end at `expire_time`.
+        small archive, one a part for a large one. Parts may be sent in any order,
+        in parallel and more than once. The URLs end after the server's
+        FRAMEHOUSE_UPLOAD_EXPIRY_SECONDS, or at `expire_time` if that is sooner;
+        `GetUpload` gives new ones.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUpload(
+        self,
+        request: _ingest_pb2.GetUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.Upload, _abc.Awaitable[_ingest_pb2.Upload]]:
+        """Reads an upload as it stands, with a fresh URL, of full life, for each part
+        that has not arrived: what a client needs that begins again, or whose URLs
+        have ended. It does not move `expire_time`. `NOT_FOUND` where the upload was
+        aborted or has expired.
         """
 
     @_abc_1.abstractmethod
@@ -143,8 +198,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.Upload, _abc.Awaitable[_ingest_pb2.Upload]]:
         """Closes an upload: checks that every byte arrived, and keeps it. Safe to
-        retry. `FAILED_PRECONDITION` where parts are missing or the size differs
-        from the one announced.
+        retry. `FAILED_PRECONDITION` where parts are missing, which are named, or
+        the size or an etag differs from the one announced.
         """
 
     @_abc_1.abstractmethod
@@ -169,12 +224,25 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListIssues(
+        self,
+        request: _ingest_pb2.ListIssuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.ListIssuesResponse, _abc.Awaitable[_ingest_pb2.ListIssuesResponse]]:
+        """Lists the issues that an import found, errors first and then in the order
+        of the steps that found them. They are kept as long as the dataset, and
+        seven days where the import failed. `NOT_FOUND` where nothing is kept: the
+        import still runs, is gone, or the job is none.
+        """
+
+    @_abc_1.abstractmethod
     def IndexUpload(
         self,
         request: _ingest_pb2.IndexUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.IndexUploadResponse, _abc.Awaitable[_ingest_pb2.IndexUploadResponse]]:
-        """Reads the directory of an uploaded archive and writes it as an index.
+        """Reads what an uploaded archive holds and writes it as an index. A zip and a
+        plain tar are indexed where they lie; a compressed tar is unpacked once.
         `INVALID_ARGUMENT` where the upload is no archive, is cut off or is empty.
         Entries whose names leave their folder are issues and left out.
         """
@@ -207,6 +275,16 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
         """Enters the committed table into the catalogue under its name: the moment
         in which the dataset becomes visible.
+        """
+
+    @_abc_1.abstractmethod
+    def KeepIssues(
+        self,
+        request: _ingest_pb2.KeepIssuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Keeps what the steps of a job that failed had found, where `CommitTable`
+        would have. Safe to retry.
         """
 
     @_abc_1.abstractmethod

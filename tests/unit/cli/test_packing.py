@@ -2,6 +2,7 @@
 
 import io
 import os
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -91,6 +92,42 @@ def test_a_zip_file_is_sent_as_it_is(tmp_path: Path) -> None:
     assert b"".join(open_source(path).chunks()) == path.read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["", "gz"])
+def test_a_tar_is_sent_as_it_is(folder: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "anything"
+    with tarfile.open(path, f"w:{kind}") as file:  # type: ignore[call-overload]  # either of two modes
+        file.add(folder, "cars")
+    assert b"".join(open_source(path).chunks()) == path.read_bytes()
+
+
+def test_images_are_packed_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    paths = [tmp_path / "b" / "2.JPG", tmp_path / "1.png"]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    archive = open_source(*paths, paths[0])
+    sent = b"".join(archive.chunks())
+    assert (archive.file_name, archive.size) == ("1.zip", len(sent))
+    with zipfile.ZipFile(io.BytesIO(sent)) as read:
+        assert {name: read.read(name) for name in read.namelist()} == {"1.png": b"1.png", "2.JPG": b"2.JPG"}
+    with zipfile.ZipFile(io.BytesIO(b"".join(open_source(paths[0]).chunks()))) as read:
+        assert read.namelist() == ["2.JPG"]
+
+
+def test_what_cannot_be_sent_together_is_refused(tmp_path: Path, folder: Path) -> None:
+    image, text = folder / "images" / "b.jpg", folder / "a.txt"
+    (tmp_path / "b.jpg").touch()
+    for paths, message in (
+        ((image, text), "only images can be sent together"),
+        ((folder, image), "only images can be sent together"),
+        ((image, tmp_path / "b.jpg"), "have the same name"),
+        ((image, tmp_path / "none.jpg"), "no such file"),
+    ):
+        with pytest.raises(InvalidArgument, match=message) as refused:
+            open_source(*paths)
+        assert refused.value.remedy
+
+
 def test_what_cannot_be_an_archive_is_refused_before_anything_is_sent(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "hollow" / "folder").mkdir(parents=True)
     (tmp_path / "empty.zip").touch()
@@ -101,7 +138,7 @@ def test_what_cannot_be_an_archive_is_refused_before_anything_is_sent(tmp_path: 
         ("missing", "no such file"),
         ("hollow", "has no files"),
         ("empty.zip", "is empty"),
-        ("text.zip", "is no zip archive"),
+        ("text.zip", "is no zip or tar archive"),
         ("cut.zip", "was cut off"),
     ):
         with pytest.raises(InvalidArgument, match=message) as refused:

@@ -15,10 +15,10 @@ from framehouse.annotations.labels import labels_of, with_labels
 from framehouse.annotations.schema import ANNOTATION_COLUMNS, DATASET_SCHEMA
 from framehouse.runtime.config import Settings
 from framehouse.store import issues as issue_files
-from framehouse.store.archive import index_zip
 from framehouse.store.archive_writer import write_archive
 from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile, write_batches
+from framehouse.store.sources import index_archive
 from framehouse.store.tables import lance
 from framehouse.v1 import conversion_pb2, ingest_pb2, media_pb2
 from services.conversion import reading, writing
@@ -118,7 +118,7 @@ def packed(files: Mapping[str, bytes | str], method: int = zipfile.ZIP_DEFLATED)
 
 def index(files: Mapping[str, bytes | str] | bytes, shelf: Shelf) -> None:
     shelf.put("packs/in", files if isinstance(files, bytes) else packed(files))
-    table, _ = index_zip(shelf, "packs/in", Settings())
+    table, _ = index_archive(shelf, "packs/in", Settings())
     write_batches(shelf, "index", table.schema, table.combine_chunks().to_batches())
 
 

@@ -84,6 +84,8 @@ async def test_a_dataset_is_shown_with_its_numbers(catalogue: Catalogue) -> None
     assert (shown.image_count, shown.annotation_count, shown.image_bytes) == (1, 2, 3)
     assert [(one.split, one.image_count) for one in shown.splits] == [("val", 1)]
     assert shown.create_time.ToDatetime(UTC) == NOON
+    assert shown.state == dataset_pb2.DATASET_STATE_INCOMPLETE
+    assert list(shown.missing) == ["an image in the split train", "a second image"]
 
 
 @pytest.mark.parametrize("token", ["x", "bm90IGpzb24=", "WzEsIDJd"])

@@ -137,8 +137,8 @@ def test_another_kind_of_file_is_named() -> None:
     with tarfile.open(fileobj=buffer, mode="w:gz"):
         pass
     code, text = reason(buffer.getvalue())
-    assert code == "ARCHIVE_NOT_A_ZIP"
-    assert "tar.gz" in text
+    assert code == "ARCHIVE_UNKNOWN"
+    assert "a gzip file" in text
     assert "sign-in page" in reason(b"<!DOCTYPE html><title>Sign in</title>")[1]
 
 

@@ -19,7 +19,15 @@ class OnError(StrEnum):
     FAIL = "fail"
 
 
-Source = Annotated[Path, typer.Argument(metavar="PATH", help="A folder, or a zip file, of images and labels.")]
+Source = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A folder, or a zip, tar, tar.gz or tar.zst, of images and labels.")
+]
+Sources = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PATH...", help="A folder, or a zip, tar, tar.gz or tar.zst, of images and labels; or images alone."
+    ),
+]
 Format = Annotated[str, typer.Option(help="The format it is in; auto detects it. `framehouse formats` lists them.")]
 MinSide = Annotated[int, typer.Option(min=0, help="Images below so many pixels on a side are left out.")]
 Skip = Annotated[OnError, typer.Option(help="skip: leave out what cannot be used, and say so; fail: end there.")]
@@ -35,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 
 def import_dataset(
-    path: Source,
+    paths: Sources,
     name: Annotated[str, typer.Option("--name", help="Name of the new dataset, for instance cars.")],
     format: Format = "auto",
     min_side: MinSide = 28,
@@ -43,12 +51,15 @@ def import_dataset(
     as_json: Json = False,
     address: Address = None,
 ) -> None:
-    """Make a dataset of a folder or a zip file."""
+    """Make a dataset of a folder, an archive, or images.
+
+    After Ctrl-C or a lost network, the same command goes on where the upload stopped.
+    """
     from framehouse.cli import live, output, reach
     from framehouse.client.names import dataset_name, short_name
 
     dataset_name(name)
-    archive = _source(path)
+    archive = _source(*paths)
     with reach.client(address) as client, live.shown() as report:
         result = client.import_dataset(
             archive, name, format=format, min_side=min_side, on_error=on_error.value, report=report
@@ -64,6 +75,8 @@ def import_dataset(
     )
     output.print_facts({"splits": output.splits(dataset.splits), "size": output.size(dataset.image_bytes)})
     output.print_issues(result.issue_counts, result.issues)
+    if total := sum(one.count for one in result.issue_counts):
+        print(f"  `framehouse issues {short_name(dataset.name)}` shows {'it' if total == 1 else f'all {total:,}'}")
 
 
 def export_dataset(
@@ -103,7 +116,7 @@ def convert(
     as_json: Json = False,
     address: Address = None,
 ) -> None:
-    """Turn a folder or a zip file into another format, without keeping a dataset.
+    """Turn a folder or an archive into another format, without keeping a dataset.
 
     Where no suite runs, one is started for the time of the command.
     """
@@ -134,17 +147,17 @@ def convert(
     output.print_issues(result.issue_counts, result.issues)
 
 
-def _source(path: Path) -> "Archive":
+def _source(path: Path, *more: Path) -> "Archive":
     """The archive to send, looked at before a suite is; links that lead out of it are told of."""
     import sys
 
     from framehouse.client.packing import open_source
 
-    archive = open_source(path)
+    archive = open_source(path, *more)
     if archive.left_out:
-        more = f" and {len(archive.left_out) - 3} more" if len(archive.left_out) > 3 else ""
+        others = f" and {len(archive.left_out) - 3} more" if len(archive.left_out) > 3 else ""
         print(
-            f"left out, because they lead out of the folder: {', '.join(archive.left_out[:3])}{more}; "
+            f"left out, because they lead out of the folder: {', '.join(archive.left_out[:3])}{others}; "
             "copy the files there to have them in",
             file=sys.stderr,
         )

@@ -71,6 +71,7 @@ def show(name: Name, as_json: Json = False, address: Address = None) -> None:
             "splits": output.splits(dataset.splits),
             "size": output.size(dataset.image_bytes),
             "read as": dataset.source_format,
+            "state": f"not ready to train on: it needs {', '.join(dataset.missing)}" if dataset.missing else "ready",
             "made": output.when(dataset.create_time),
             "changed": output.when(dataset.update_time),
         }

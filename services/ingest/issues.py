@@ -1,0 +1,125 @@
+"""The issues of imports after their jobs: one object an import, listed page by page; those of failed imports expire."""
+
+import asyncio
+import base64
+import hashlib
+import json
+from contextlib import suppress
+from datetime import datetime, timedelta
+from itertools import islice
+
+from sqlalchemy import select
+
+from framehouse.runtime.errors import InvalidArgument, NotFound, ServiceError
+from framehouse.runtime.telemetry import logger
+from framehouse.store.bucket import Bucket, bucket
+from framehouse.v1 import ingest_pb2
+from services.ingest.catalogue import Catalogue, DatasetRow, now
+from services.ingest.datasets import page_size
+from services.ingest.names import job_id
+
+PREFIX = "imports/"
+KEPT = timedelta(days=7)
+"""How long the issues of an import outlive it where there is no dataset of it."""
+FIRST_SECONDS = 60
+"""From the start of the process to the first look for expired issues."""
+INTERVAL_SECONDS = 3600
+BATCHES_A_PAGE = 100
+"""Batches that are searched for one page; a page that is not full by then is answered as it is."""
+
+
+def kept_key(job: str) -> str:
+    """Where the issues of an import are kept."""
+    return f"{PREFIX}{job}/issues"
+
+
+def list_issues(bucket: Bucket, request: ingest_pb2.ListIssuesRequest) -> ingest_pb2.ListIssuesResponse:
+    """One page. The issues are sorted by severity, so that those of one severity are a range of rows."""
+    import pyarrow.compute as pc
+
+    from framehouse.store.frames import BatchFile
+    from framehouse.store.issues import kept_in, messages
+
+    size = page_size(request.page_size)
+    try:
+        file = BatchFile(bucket, kept_key(job_id(request.parent, "parent")))
+    except NotFound:
+        raise NotFound(
+            "import",
+            request.parent,
+            "issues can be listed once an import has ended: as long as there is its dataset, or for seven days",
+        ) from None
+    kept = kept_in(file.schema)
+    total = sum(
+        count
+        for code, severity, count in kept.counts
+        if request.code in ("", code) and request.severity in (0, severity)
+    )
+    rows = kept.rows(request.severity)
+    row, seen = _decode(request) if request.page_token else (rows.start, 0)
+    response = ingest_pb2.ListIssuesResponse(total_size=total)
+    for _ in range(BATCHES_A_PAGE):
+        if row >= rows.stop or seen >= total or len(response.issues) >= size:
+            break
+        number, offset = divmod(row, kept.batch_rows)
+        batch = file.batch(number).slice(offset, rows.stop - row)
+        wanted = pc.equal(batch["code"], request.code) if request.code else pc.is_valid(batch["code"])
+        found = pc.indices_nonzero(wanted)
+        taken = found[: size - len(response.issues)]
+        response.issues.extend(messages(batch.take(taken)))
+        seen += len(taken)
+        row += batch.num_rows if len(taken) == len(found) else taken[-1].as_py() + 1
+    if row < rows.stop and seen < total:
+        response.next_page_token = _encode(request, row, seen)
+    return response
+
+
+async def keep_expiring(catalogue: Catalogue, stop: asyncio.Event) -> None:
+    """Removes the issues of failed imports once they are old, every hour."""
+    wait = FIRST_SECONDS
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), wait)
+            return
+        wait = INTERVAL_SECONDS
+        try:
+            await asyncio.to_thread(expire, bucket(), catalogue, now() - KEPT)
+        except ServiceError as error:
+            logger().warning("issues do not expire", error=str(error))
+
+
+def expire(bucket: Bucket, catalogue: Catalogue, before: datetime) -> int:
+    """Removes what was kept before that time of imports that have no dataset; answers with the number of objects."""
+    old = (key for key, time in bucket.modified(PREFIX) if time < before)
+    removed = 0
+    while page := list(islice(old, 500)):
+        jobs = {key: key.split("/")[1] for key in page}
+        with catalogue.session() as session:
+            datasets = set(session.scalars(select(DatasetRow.uid).where(DatasetRow.uid.in_(jobs.values()))))
+        expired = [key for key, job in jobs.items() if job not in datasets]
+        bucket.remove(expired)
+        removed += len(expired)
+    return removed
+
+
+def _query(request: ingest_pb2.ListIssuesRequest) -> str:
+    text = "\n".join((request.parent, request.code, str(request.severity)))
+    return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
+
+
+def _encode(request: ingest_pb2.ListIssuesRequest, row: int, seen: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([_query(request), row, seen]).encode()).decode()
+
+
+def _decode(request: ingest_pb2.ListIssuesRequest) -> tuple[int, int]:
+    """The row to go on with, and how many issues were answered before it."""
+    try:
+        query, row, seen = json.loads(base64.urlsafe_b64decode(request.page_token))
+        row, seen = int(row), int(seen)
+    except (ValueError, TypeError):
+        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
+    if query != _query(request) or row < 0:
+        raise InvalidArgument(
+            "page_token belongs to another parent, code or severity; start again without it", field="page_token"
+        )
+    return row, seen
