@@ -49,8 +49,10 @@ def main() -> None:
 
 
 def _complain(text: str, remedy: str = "") -> None:
+    from framehouse.cli.output import visible
+
     sys.stdout.flush()
-    print(f"framehouse: {text}" + (f"\n  {remedy}" if remedy else ""), file=sys.stderr)
+    print(f"framehouse: {visible(text)}" + (f"\n  {visible(remedy)}" if remedy else ""), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,11 @@ def _scalar(value: Any, field: Any) -> Any:
     return value
 
 
+def visible(text: str) -> str:
+    """The text without what would steer a terminal: names in archives are strangers' words."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> None:
     """A table; numbers get their thousands apart and, in the columns of `right`, their digits below each other."""
     from rich.console import Console
@@ -70,7 +75,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right:
     for column in columns:
         table.add_column(column, justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(number(cell) if isinstance(cell, int | float) else str(cell)) for cell in row))
+        table.add_row(*(Text(number(cell) if isinstance(cell, int | float) else visible(str(cell))) for cell in row))
     # Piped, a table is as wide as it needs to be.
     Console(width=None if sys.stdout.isatty() else 1000).print(table)
 
@@ -138,9 +143,9 @@ def print_issues(counts: Sequence[annotation_pb2.IssueCount], examples: Sequence
         print(f"    {one.code} ({SEVERITIES.get(one.severity, 'issue')}) {one.count:,} ×")
         if (example := first.get(one.code)) is not None:
             place = example.path + (f":{example.line}" if example.line else "")
-            print(f"      {place + ': ' if place else ''}{example.message}")
+            print(visible(f"      {place + ': ' if place else ''}{example.message}"))
             if example.remedy:
-                print(f"      {example.remedy}")
+                print(visible(f"      {example.remedy}"))
 
 
 def print_losses(losses: Sequence[conversion_pb2.Loss]) -> None:
