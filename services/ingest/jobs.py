@@ -54,6 +54,7 @@ class JobService:
         handle = await _handle(request.name)
         ended = asyncio.ensure_future(handle.result())
         last = None
+        behind = 0.01
         try:
             while True:
                 operation = await _operation(handle, await _describe(handle, request.name))
@@ -62,10 +63,12 @@ class JobService:
                     last = operation
                 if operation.done:
                     return
-                await asyncio.wait([ended], timeout=POLL_SECONDS)
                 if ended.done():
-                    # The description may be behind for a moment.
-                    await asyncio.sleep(0.01)
+                    # The description may be behind for a moment; or waiting for the end broke off, and the job goes on.
+                    await asyncio.sleep(behind)
+                    behind = min(behind * 2, POLL_SECONDS)
+                else:
+                    await asyncio.wait([ended], timeout=POLL_SECONDS)
         finally:
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)
