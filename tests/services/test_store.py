@@ -326,8 +326,6 @@ def test_a_table_is_committed_once_and_opened_at_its_version(bucket: Bucket, pre
     assert tables.open_table(key).count_rows("n = 4") == 1
     with pytest.raises(errors.AlreadyExists):
         tables.commit(key, rows.schema, fragments, {"job": "2"})
-    tables.remove_table(key)
-    assert list(bucket.keys(key)) == []
 
 
 def test_of_commits_at_the_same_time_all_answer_with_one_version(bucket: Bucket, prefix: str) -> None:

@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from framehouse.runtime import errors
 from framehouse.runtime.config import settings
-from framehouse.store.bucket import bucket
 
 AWAY = re.compile(r"error sending request|connection closed|timed out|non-2xx status code: 5")
 """What Lance's errors say where the store does not answer; they have no types."""
@@ -69,11 +68,6 @@ def open_table(key: str, version: int | None = None) -> lance.LanceDataset:
     """The table at `key`, as it was at a version; None takes the newest. `NotFound` where there is none."""
     with _errors(key):
         return lance.dataset(_uri(key), version=version, storage_options=storage_options())
-
-
-def remove_table(key: str) -> None:
-    """Removes a table with all its versions, and fragments that were never committed."""
-    bucket().remove_prefix(key.rstrip("/") + "/")
 
 
 def storage_options() -> dict[str, str]:
