@@ -41,6 +41,11 @@ class ConversionServiceStub:
                 request_serializer=framehouse_dot_v1_dot_conversion__pb2.ListFormatsRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_conversion__pb2.ListFormatsResponse.FromString,
                 _registered_method=True)
+        self.PreviewLoss = channel.unary_unary(
+                '/framehouse.v1.ConversionService/PreviewLoss',
+                request_serializer=framehouse_dot_v1_dot_conversion__pb2.PreviewLossRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_conversion__pb2.PreviewLossResponse.FromString,
+                _registered_method=True)
         self.ConvertArchive = channel.unary_unary(
                 '/framehouse.v1.ConversionService/ConvertArchive',
                 request_serializer=framehouse_dot_v1_dot_conversion__pb2.ConvertArchiveRequest.SerializeToString,
@@ -84,6 +89,15 @@ class ConversionServiceServicer:
 
     def ListFormats(self, request, context):
         """Lists the formats with what each can hold, in the order of their ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewLoss(self, request, context):
+        """Says what a format cannot hold of a dataset as it is now, and what would be
+        done instead; writes nothing. `NOT_FOUND` where there is no such dataset,
+        `INVALID_ARGUMENT` where an option does not fit the format.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +169,11 @@ def add_ConversionServiceServicer_to_server(servicer, server):
                     request_deserializer=framehouse_dot_v1_dot_conversion__pb2.ListFormatsRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_conversion__pb2.ListFormatsResponse.SerializeToString,
             ),
+            'PreviewLoss': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewLoss,
+                    request_deserializer=framehouse_dot_v1_dot_conversion__pb2.PreviewLossRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_conversion__pb2.PreviewLossResponse.SerializeToString,
+            ),
             'ConvertArchive': grpc.unary_unary_rpc_method_handler(
                     servicer.ConvertArchive,
                     request_deserializer=framehouse_dot_v1_dot_conversion__pb2.ConvertArchiveRequest.FromString,
@@ -219,6 +238,33 @@ class ConversionService:
             '/framehouse.v1.ConversionService/ListFormats',
             framehouse_dot_v1_dot_conversion__pb2.ListFormatsRequest.SerializeToString,
             framehouse_dot_v1_dot_conversion__pb2.ListFormatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewLoss(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.ConversionService/PreviewLoss',
+            framehouse_dot_v1_dot_conversion__pb2.PreviewLossRequest.SerializeToString,
+            framehouse_dot_v1_dot_conversion__pb2.PreviewLossResponse.FromString,
             options,
             channel_credentials,
             insecure,

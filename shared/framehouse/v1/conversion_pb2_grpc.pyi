@@ -36,6 +36,11 @@ class ConversionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ConversionServiceAsyncStub: ...
     ListFormats: _grpc.UnaryUnaryMultiCallable[_conversion_pb2.ListFormatsRequest, _conversion_pb2.ListFormatsResponse]
     """Lists the formats with what each can hold, in the order of their ids."""
+    PreviewLoss: _grpc.UnaryUnaryMultiCallable[_conversion_pb2.PreviewLossRequest, _conversion_pb2.PreviewLossResponse]
+    """Says what a format cannot hold of a dataset as it is now, and what would be
+    done instead; writes nothing. `NOT_FOUND` where there is no such dataset,
+    `INVALID_ARGUMENT` where an option does not fit the format.
+    """
     ConvertArchive: _grpc.UnaryUnaryMultiCallable[_conversion_pb2.ConvertArchiveRequest, _operations_pb2.Operation]
     """Starts the job that turns a complete upload into an archive of another
     format, without keeping a dataset. The response of the operation is
@@ -72,6 +77,11 @@ class ConversionServiceAsyncStub(ConversionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFormats: _aio.UnaryUnaryMultiCallable[_conversion_pb2.ListFormatsRequest, _conversion_pb2.ListFormatsResponse]  # type: ignore[assignment]
     """Lists the formats with what each can hold, in the order of their ids."""
+    PreviewLoss: _aio.UnaryUnaryMultiCallable[_conversion_pb2.PreviewLossRequest, _conversion_pb2.PreviewLossResponse]  # type: ignore[assignment]
+    """Says what a format cannot hold of a dataset as it is now, and what would be
+    done instead; writes nothing. `NOT_FOUND` where there is no such dataset,
+    `INVALID_ARGUMENT` where an option does not fit the format.
+    """
     ConvertArchive: _aio.UnaryUnaryMultiCallable[_conversion_pb2.ConvertArchiveRequest, _operations_pb2.Operation]  # type: ignore[assignment]
     """Starts the job that turns a complete upload into an archive of another
     format, without keeping a dataset. The response of the operation is
@@ -111,6 +121,17 @@ class ConversionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_conversion_pb2.ListFormatsResponse, _abc.Awaitable[_conversion_pb2.ListFormatsResponse]]:
         """Lists the formats with what each can hold, in the order of their ids."""
+
+    @_abc_1.abstractmethod
+    def PreviewLoss(
+        self,
+        request: _conversion_pb2.PreviewLossRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversion_pb2.PreviewLossResponse, _abc.Awaitable[_conversion_pb2.PreviewLossResponse]]:
+        """Says what a format cannot hold of a dataset as it is now, and what would be
+        done instead; writes nothing. `NOT_FOUND` where there is no such dataset,
+        `INVALID_ARGUMENT` where an option does not fit the format.
+        """
 
     @_abc_1.abstractmethod
     def ConvertArchive(

@@ -28,7 +28,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66ramehouse/v1/dataset.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x03\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\x12*\n\x06labels\x18\x06 \x01(\x0b\x32\x1a.framehouse.v1.LabelSchema\x12)\n\x06splits\x18\x07 \x03(\x0b\x32\x19.framehouse.v1.SplitCount\x12\x13\n\x0bimage_bytes\x18\x08 \x01(\x03\x12\x15\n\rsource_format\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12)\n\x06issues\x18\r \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12*\n\x05state\x18\x0e \x01(\x0e\x32\x1b.framehouse.v1.DatasetState\x12\x0f\n\x07missing\x18\x0f \x03(\t\"0\n\nSplitCount\x12\r\n\x05split\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListDatasetsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x14ListDatasetsResponse\x12(\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x16.framehouse.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"&\n\x13ResolveTableRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\"k\n\x05Table\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x04 \x01(\x03\x12\x15\n\rsource_format\x18\x05 \x01(\t*d\n\x0c\x44\x61tasetState\x12\x1d\n\x19\x44\x41TASET_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x41TASET_STATE_INCOMPLETE\x10\x01\x12\x17\n\x13\x44\x41TASET_STATE_READY\x10\x02\x32\xbe\x03\n\x0e\x44\x61tasetService\x12m\n\nGetDataset\x12 .framehouse.v1.GetDatasetRequest\x1a\x16.framehouse.v1.Dataset\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=users/*/datasets/*}\x12~\n\x0cListDatasets\x12\".framehouse.v1.ListDatasetsRequest\x1a#.framehouse.v1.ListDatasetsResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{parent=users/*}/datasets\x12s\n\rDeleteDataset\x12#.framehouse.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f*\x1d/v1/{name=users/*/datasets/*}\x12H\n\x0cResolveTable\x12\".framehouse.v1.ResolveTableRequest\x1a\x14.framehouse.v1.Tableb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66ramehouse/v1/dataset.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x03\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\x12*\n\x06labels\x18\x06 \x01(\x0b\x32\x1a.framehouse.v1.LabelSchema\x12)\n\x06splits\x18\x07 \x03(\x0b\x32\x19.framehouse.v1.SplitCount\x12\x13\n\x0bimage_bytes\x18\x08 \x01(\x03\x12\x15\n\rsource_format\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12)\n\x06issues\x18\r \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12*\n\x05state\x18\x0e \x01(\x0e\x32\x1b.framehouse.v1.DatasetState\x12\x0f\n\x07missing\x18\x0f \x03(\t\"0\n\nSplitCount\x12\r\n\x05split\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\"\xc0\x03\n\x05Image\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05split\x18\x03 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x0c\n\x04size\x18\x07 \x01(\x03\x12\x0c\n\x04hash\x18\x08 \x01(\t\x12\x13\n\x0borientation\x18\t \x01(\x05\x12\x12\n\x05\x66rame\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x10\x61nnotation_count\x18\x0b \x01(\x03\x12\x18\n\x10normalised_width\x18\x0c \x01(\x05\x12\x19\n\x11normalised_height\x18\r \x01(\x05\x12\x0b\n\x03url\x18\x0e \x01(\t\x12\x13\n\x0bpreview_url\x18\x0f \x01(\t\x12\x33\n\x0furl_expire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05state\x18\x11 \x01(\x0e\x32\x19.framehouse.v1.ImageState\x12\x0e\n\x06labels\x18\x12 \x03(\t\x12.\n\x0b\x61nnotations\x18\x13 \x03(\x0b\x32\x19.framehouse.v1.AnnotationB\x08\n\x06_frame\"\x8a\x03\n\nAnnotation\x12\n\n\x02id\x18\x01 \x01(\x03\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.framehouse.v1.AnnotationKind\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0c\n\x04\x62\x62ox\x18\x04 \x03(\x01\x12\"\n\x05rings\x18\x05 \x03(\x0b\x32\x13.framehouse.v1.Ring\x12\x0b\n\x03rle\x18\x06 \x01(\x0c\x12\x10\n\x08rle_size\x18\x07 \x03(\x05\x12\x15\n\x08rotation\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nvisibility\x18\t \x03(\x05\x12\x12\n\x05group\x18\n \x01(\x03H\x01\x88\x01\x01\x12\x12\n\x05track\x18\x0b \x01(\x03H\x02\x88\x01\x01\x12\x14\n\x07z_order\x18\x0c \x01(\x05H\x03\x88\x01\x01\x12\r\n\x05\x66lags\x18\r \x03(\t\x12\x12\n\x05score\x18\x0e \x01(\x01H\x04\x88\x01\x01\x12\x0c\n\x04text\x18\x0f \x01(\t\x12\x12\n\nattributes\x18\x10 \x01(\tB\x0b\n\t_rotationB\x08\n\x06_groupB\x08\n\x06_trackB\n\n\x08_z_orderB\x08\n\x06_score\"\x16\n\x04Ring\x12\x0e\n\x06points\x18\x01 \x03(\x01\"G\n\x0fGetImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x04view\x18\x02 \x01(\x0e\x32\x18.framehouse.v1.ImageView\"\x94\x01\n\x11ListImagesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12&\n\x04view\x18\x06 \x01(\x0e\x32\x18.framehouse.v1.ImageView\"g\n\x12ListImagesResponse\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.framehouse.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xfb\x01\n\x13\x43hangeImagesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12+\n\x06images\x18\x02 \x01(\x0b\x32\x19.framehouse.v1.ImageNamesH\x00\x12\x10\n\x06\x66ilter\x18\x03 \x01(\tH\x00\x12\x17\n\rmove_to_split\x18\x04 \x01(\tH\x01\x12.\n\tset_state\x18\x05 \x01(\x0e\x32\x19.framehouse.v1.ImageStateH\x01\x12\x10\n\x06remove\x18\x06 \x01(\x08H\x01\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12\x15\n\rvalidate_only\x18\x08 \x01(\x08\x42\x0b\n\tselectionB\x08\n\x06\x63hange\"\x1b\n\nImageNames\x12\r\n\x05names\x18\x01 \x03(\t\"V\n\x14\x43hangeImagesResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12\x15\n\rchanged_count\x18\x02 \x01(\x03\"\xc3\x01\n\x19RedistributeSplitsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x06shares\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.SplitShare\x12\x0c\n\x04seed\x18\x03 \x01(\x03\x12\x10\n\x08stratify\x18\x04 \x01(\x08\x12(\n\x05group\x18\x05 \x01(\x0e\x32\x19.framehouse.v1.SplitGroup\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"*\n\nSplitShare\x12\r\n\x05split\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\"\x87\x01\n\x1aRedistributeSplitsResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12)\n\x06splits\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.SplitCount\x12\x15\n\rchanged_count\x18\x03 \x01(\x03\"N\n\x15ListDuplicatesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"t\n\x16ListDuplicatesResponse\x12-\n\x06groups\x18\x01 \x03(\x0b\x32\x1d.framehouse.v1.DuplicateGroup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"`\n\x0e\x44uplicateGroup\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\r\n\x05paths\x18\x04 \x03(\t\x12\x0e\n\x06splits\x18\x05 \x03(\t\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListDatasetsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x14ListDatasetsResponse\x12(\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x16.framehouse.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"&\n\x13ResolveTableRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\"k\n\x05Table\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x04 \x01(\x03\x12\x15\n\rsource_format\x18\x05 \x01(\t*d\n\x0c\x44\x61tasetState\x12\x1d\n\x19\x44\x41TASET_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x41TASET_STATE_INCOMPLETE\x10\x01\x12\x17\n\x13\x44\x41TASET_STATE_READY\x10\x02*\x81\x01\n\nImageState\x12\x1b\n\x17IMAGE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17IMAGE_STATE_UNANNOTATED\x10\x01\x12\x19\n\x15IMAGE_STATE_ANNOTATED\x10\x02\x12\x1e\n\x1aIMAGE_STATE_VERIFIED_EMPTY\x10\x03*R\n\tImageView\x12\x1a\n\x16IMAGE_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_VIEW_BASIC\x10\x01\x12\x13\n\x0fIMAGE_VIEW_FULL\x10\x02*A\n\nSplitGroup\x12\x1b\n\x17SPLIT_GROUP_UNSPECIFIED\x10\x00\x12\x16\n\x12SPLIT_GROUP_FOLDER\x10\x01\x32\x85\t\n\x0e\x44\x61tasetService\x12m\n\nGetDataset\x12 .framehouse.v1.GetDatasetRequest\x1a\x16.framehouse.v1.Dataset\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=users/*/datasets/*}\x12~\n\x0cListDatasets\x12\".framehouse.v1.ListDatasetsRequest\x1a#.framehouse.v1.ListDatasetsResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{parent=users/*}/datasets\x12s\n\rDeleteDataset\x12#.framehouse.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f*\x1d/v1/{name=users/*/datasets/*}\x12p\n\x08GetImage\x12\x1e.framehouse.v1.GetImageRequest\x1a\x14.framehouse.v1.Image\".\x82\xd3\xe4\x93\x02(\x12&/v1/{name=users/*/datasets/*/images/*}\x12\x81\x01\n\nListImages\x12 .framehouse.v1.ListImagesRequest\x1a!.framehouse.v1.ListImagesResponse\".\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=users/*/datasets/*}/images\x12\x91\x01\n\x0c\x43hangeImages\x12\".framehouse.v1.ChangeImagesRequest\x1a#.framehouse.v1.ChangeImagesResponse\"8\x82\xd3\xe4\x93\x02\x32\"-/v1/{parent=users/*/datasets/*}/images:change:\x01*\x12\xa6\x01\n\x12RedistributeSplits\x12(.framehouse.v1.RedistributeSplitsRequest\x1a).framehouse.v1.RedistributeSplitsResponse\";\x82\xd3\xe4\x93\x02\x35\"0/v1/{name=users/*/datasets/*}:redistributeSplits:\x01*\x12\x91\x01\n\x0eListDuplicates\x12$.framehouse.v1.ListDuplicatesRequest\x1a%.framehouse.v1.ListDuplicatesResponse\"2\x82\xd3\xe4\x93\x02,\x12*/v1/{parent=users/*/datasets/*}/duplicates\x12H\n\x0cResolveTable\x12\".framehouse.v1.ResolveTableRequest\x1a\x14.framehouse.v1.Tableb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,24 +41,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATASETSERVICE'].methods_by_name['ListDatasets']._serialized_options = b'\202\323\344\223\002\037\022\035/v1/{parent=users/*}/datasets'
   _globals['_DATASETSERVICE'].methods_by_name['DeleteDataset']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['DeleteDataset']._serialized_options = b'\202\323\344\223\002\037*\035/v1/{name=users/*/datasets/*}'
-  _globals['_DATASETSTATE']._serialized_start=1080
-  _globals['_DATASETSTATE']._serialized_end=1180
+  _globals['_DATASETSERVICE'].methods_by_name['GetImage']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['GetImage']._serialized_options = b'\202\323\344\223\002(\022&/v1/{name=users/*/datasets/*/images/*}'
+  _globals['_DATASETSERVICE'].methods_by_name['ListImages']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['ListImages']._serialized_options = b'\202\323\344\223\002(\022&/v1/{parent=users/*/datasets/*}/images'
+  _globals['_DATASETSERVICE'].methods_by_name['ChangeImages']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['ChangeImages']._serialized_options = b'\202\323\344\223\0022\"-/v1/{parent=users/*/datasets/*}/images:change:\001*'
+  _globals['_DATASETSERVICE'].methods_by_name['RedistributeSplits']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['RedistributeSplits']._serialized_options = b'\202\323\344\223\0025\"0/v1/{name=users/*/datasets/*}:redistributeSplits:\001*'
+  _globals['_DATASETSERVICE'].methods_by_name['ListDuplicates']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['ListDuplicates']._serialized_options = b'\202\323\344\223\002,\022*/v1/{parent=users/*/datasets/*}/duplicates'
+  _globals['_DATASETSTATE']._serialized_start=3328
+  _globals['_DATASETSTATE']._serialized_end=3428
+  _globals['_IMAGESTATE']._serialized_start=3431
+  _globals['_IMAGESTATE']._serialized_end=3560
+  _globals['_IMAGEVIEW']._serialized_start=3562
+  _globals['_IMAGEVIEW']._serialized_end=3644
+  _globals['_SPLITGROUP']._serialized_start=3646
+  _globals['_SPLITGROUP']._serialized_end=3711
   _globals['_DATASET']._serialized_start=171
   _globals['_DATASET']._serialized_end=623
   _globals['_SPLITCOUNT']._serialized_start=625
   _globals['_SPLITCOUNT']._serialized_end=673
-  _globals['_GETDATASETREQUEST']._serialized_start=675
-  _globals['_GETDATASETREQUEST']._serialized_end=708
-  _globals['_LISTDATASETSREQUEST']._serialized_start=710
-  _globals['_LISTDATASETSREQUEST']._serialized_end=786
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=788
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=877
-  _globals['_DELETEDATASETREQUEST']._serialized_start=879
-  _globals['_DELETEDATASETREQUEST']._serialized_end=929
-  _globals['_RESOLVETABLEREQUEST']._serialized_start=931
-  _globals['_RESOLVETABLEREQUEST']._serialized_end=969
-  _globals['_TABLE']._serialized_start=971
-  _globals['_TABLE']._serialized_end=1078
-  _globals['_DATASETSERVICE']._serialized_start=1183
-  _globals['_DATASETSERVICE']._serialized_end=1629
+  _globals['_IMAGE']._serialized_start=676
+  _globals['_IMAGE']._serialized_end=1124
+  _globals['_ANNOTATION']._serialized_start=1127
+  _globals['_ANNOTATION']._serialized_end=1521
+  _globals['_RING']._serialized_start=1523
+  _globals['_RING']._serialized_end=1545
+  _globals['_GETIMAGEREQUEST']._serialized_start=1547
+  _globals['_GETIMAGEREQUEST']._serialized_end=1618
+  _globals['_LISTIMAGESREQUEST']._serialized_start=1621
+  _globals['_LISTIMAGESREQUEST']._serialized_end=1769
+  _globals['_LISTIMAGESRESPONSE']._serialized_start=1771
+  _globals['_LISTIMAGESRESPONSE']._serialized_end=1874
+  _globals['_CHANGEIMAGESREQUEST']._serialized_start=1877
+  _globals['_CHANGEIMAGESREQUEST']._serialized_end=2128
+  _globals['_IMAGENAMES']._serialized_start=2130
+  _globals['_IMAGENAMES']._serialized_end=2157
+  _globals['_CHANGEIMAGESRESPONSE']._serialized_start=2159
+  _globals['_CHANGEIMAGESRESPONSE']._serialized_end=2245
+  _globals['_REDISTRIBUTESPLITSREQUEST']._serialized_start=2248
+  _globals['_REDISTRIBUTESPLITSREQUEST']._serialized_end=2443
+  _globals['_SPLITSHARE']._serialized_start=2445
+  _globals['_SPLITSHARE']._serialized_end=2487
+  _globals['_REDISTRIBUTESPLITSRESPONSE']._serialized_start=2490
+  _globals['_REDISTRIBUTESPLITSRESPONSE']._serialized_end=2625
+  _globals['_LISTDUPLICATESREQUEST']._serialized_start=2627
+  _globals['_LISTDUPLICATESREQUEST']._serialized_end=2705
+  _globals['_LISTDUPLICATESRESPONSE']._serialized_start=2707
+  _globals['_LISTDUPLICATESRESPONSE']._serialized_end=2823
+  _globals['_DUPLICATEGROUP']._serialized_start=2825
+  _globals['_DUPLICATEGROUP']._serialized_end=2921
+  _globals['_GETDATASETREQUEST']._serialized_start=2923
+  _globals['_GETDATASETREQUEST']._serialized_end=2956
+  _globals['_LISTDATASETSREQUEST']._serialized_start=2958
+  _globals['_LISTDATASETSREQUEST']._serialized_end=3034
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=3036
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=3125
+  _globals['_DELETEDATASETREQUEST']._serialized_start=3127
+  _globals['_DELETEDATASETREQUEST']._serialized_end=3177
+  _globals['_RESOLVETABLEREQUEST']._serialized_start=3179
+  _globals['_RESOLVETABLEREQUEST']._serialized_end=3217
+  _globals['_TABLE']._serialized_start=3219
+  _globals['_TABLE']._serialized_end=3326
+  _globals['_DATASETSERVICE']._serialized_start=3714
+  _globals['_DATASETSERVICE']._serialized_end=4871
 # @@protoc_insertion_point(module_scope)

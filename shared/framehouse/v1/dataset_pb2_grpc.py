@@ -51,6 +51,31 @@ class DatasetServiceStub:
                 request_serializer=framehouse_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.GetImage = channel.unary_unary(
+                '/framehouse.v1.DatasetService/GetImage',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.GetImageRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Image.FromString,
+                _registered_method=True)
+        self.ListImages = channel.unary_unary(
+                '/framehouse.v1.DatasetService/ListImages',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.ListImagesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListImagesResponse.FromString,
+                _registered_method=True)
+        self.ChangeImages = channel.unary_unary(
+                '/framehouse.v1.DatasetService/ChangeImages',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.ChangeImagesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ChangeImagesResponse.FromString,
+                _registered_method=True)
+        self.RedistributeSplits = channel.unary_unary(
+                '/framehouse.v1.DatasetService/RedistributeSplits',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.RedistributeSplitsRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.RedistributeSplitsResponse.FromString,
+                _registered_method=True)
+        self.ListDuplicates = channel.unary_unary(
+                '/framehouse.v1.DatasetService/ListDuplicates',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.ListDuplicatesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListDuplicatesResponse.FromString,
+                _registered_method=True)
         self.ResolveTable = channel.unary_unary(
                 '/framehouse.v1.DatasetService/ResolveTable',
                 request_serializer=framehouse_dot_v1_dot_dataset__pb2.ResolveTableRequest.SerializeToString,
@@ -78,9 +103,51 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataset(self, request, context):
-        """Removes a dataset from the catalogue, with its table. The uploaded
-        archive that its images lie in stays. Safe to retry: a second
-        call answers `NOT_FOUND`.
+        """Removes a dataset from the catalogue, with its table. What its images lie
+        in goes FRAMEHOUSE_PACK_GRACE_SECONDS later, where nothing else refers to it.
+        Safe to retry: a second call answers `NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImage(self, request, context):
+        """Reads one image: what it is, and where its bytes and its preview are served.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListImages(self, request, context):
+        """Lists the images of a dataset. Pages stay right while the dataset changes:
+        all of them are of the version that the first one was read from.
+        `INVALID_ARGUMENT` where the filter or the order is wrong, with the column
+        of the error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeImages(self, request, context):
+        """Changes any number of images at once, all or nothing: moves them to a
+        split, sets their state, or removes them. `ABORTED` where the etag is stale,
+        or where others kept changing the dataset.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedistributeSplits(self, request, context):
+        """Deals the images of a dataset out to splits anew, all or nothing. The same
+        request on the same version gives the same splits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDuplicates(self, request, context):
+        """Lists the images of a dataset that have the same bytes, as groups of two or
+        more, the largest first. All pages are of the dataset as it was at the first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +178,31 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.DeleteDataset,
                     request_deserializer=framehouse_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'GetImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImage,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.GetImageRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Image.SerializeToString,
+            ),
+            'ListImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListImages,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListImagesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.ListImagesResponse.SerializeToString,
+            ),
+            'ChangeImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeImages,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ChangeImagesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.ChangeImagesResponse.SerializeToString,
+            ),
+            'RedistributeSplits': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedistributeSplits,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.RedistributeSplitsRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.RedistributeSplitsResponse.SerializeToString,
+            ),
+            'ListDuplicates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDuplicates,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListDuplicatesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.ListDuplicatesResponse.SerializeToString,
             ),
             'ResolveTable': grpc.unary_unary_rpc_method_handler(
                     servicer.ResolveTable,
@@ -200,6 +292,141 @@ class DatasetService:
             '/framehouse.v1.DatasetService/DeleteDataset',
             framehouse_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/GetImage',
+            framehouse_dot_v1_dot_dataset__pb2.GetImageRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Image.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/ListImages',
+            framehouse_dot_v1_dot_dataset__pb2.ListImagesRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.ListImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/ChangeImages',
+            framehouse_dot_v1_dot_dataset__pb2.ChangeImagesRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.ChangeImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedistributeSplits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/RedistributeSplits',
+            framehouse_dot_v1_dot_dataset__pb2.RedistributeSplitsRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.RedistributeSplitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/ListDuplicates',
+            framehouse_dot_v1_dot_dataset__pb2.ListDuplicatesRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.ListDuplicatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,9 +43,30 @@ class DatasetServiceStub:
     datasets come and go.
     """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]
-    """Removes a dataset from the catalogue, with its table. The uploaded
-    archive that its images lie in stays. Safe to retry: a second
-    call answers `NOT_FOUND`.
+    """Removes a dataset from the catalogue, with its table. What its images lie
+    in goes FRAMEHOUSE_PACK_GRACE_SECONDS later, where nothing else refers to it.
+    Safe to retry: a second call answers `NOT_FOUND`.
+    """
+    GetImage: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetImageRequest, _dataset_pb2.Image]
+    """Reads one image: what it is, and where its bytes and its preview are served."""
+    ListImages: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListImagesRequest, _dataset_pb2.ListImagesResponse]
+    """Lists the images of a dataset. Pages stay right while the dataset changes:
+    all of them are of the version that the first one was read from.
+    `INVALID_ARGUMENT` where the filter or the order is wrong, with the column
+    of the error.
+    """
+    ChangeImages: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ChangeImagesRequest, _dataset_pb2.ChangeImagesResponse]
+    """Changes any number of images at once, all or nothing: moves them to a
+    split, sets their state, or removes them. `ABORTED` where the etag is stale,
+    or where others kept changing the dataset.
+    """
+    RedistributeSplits: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.RedistributeSplitsRequest, _dataset_pb2.RedistributeSplitsResponse]
+    """Deals the images of a dataset out to splits anew, all or nothing. The same
+    request on the same version gives the same splits.
+    """
+    ListDuplicates: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListDuplicatesRequest, _dataset_pb2.ListDuplicatesResponse]
+    """Lists the images of a dataset that have the same bytes, as groups of two or
+    more, the largest first. All pages are of the dataset as it was at the first.
     """
     ResolveTable: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ResolveTableRequest, _dataset_pb2.Table]
     """Says where a dataset's table lies and which version of it is the head.
@@ -64,9 +85,30 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     datasets come and go.
     """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Removes a dataset from the catalogue, with its table. The uploaded
-    archive that its images lie in stays. Safe to retry: a second
-    call answers `NOT_FOUND`.
+    """Removes a dataset from the catalogue, with its table. What its images lie
+    in goes FRAMEHOUSE_PACK_GRACE_SECONDS later, where nothing else refers to it.
+    Safe to retry: a second call answers `NOT_FOUND`.
+    """
+    GetImage: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetImageRequest, _dataset_pb2.Image]  # type: ignore[assignment]
+    """Reads one image: what it is, and where its bytes and its preview are served."""
+    ListImages: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListImagesRequest, _dataset_pb2.ListImagesResponse]  # type: ignore[assignment]
+    """Lists the images of a dataset. Pages stay right while the dataset changes:
+    all of them are of the version that the first one was read from.
+    `INVALID_ARGUMENT` where the filter or the order is wrong, with the column
+    of the error.
+    """
+    ChangeImages: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ChangeImagesRequest, _dataset_pb2.ChangeImagesResponse]  # type: ignore[assignment]
+    """Changes any number of images at once, all or nothing: moves them to a
+    split, sets their state, or removes them. `ABORTED` where the etag is stale,
+    or where others kept changing the dataset.
+    """
+    RedistributeSplits: _aio.UnaryUnaryMultiCallable[_dataset_pb2.RedistributeSplitsRequest, _dataset_pb2.RedistributeSplitsResponse]  # type: ignore[assignment]
+    """Deals the images of a dataset out to splits anew, all or nothing. The same
+    request on the same version gives the same splits.
+    """
+    ListDuplicates: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListDuplicatesRequest, _dataset_pb2.ListDuplicatesResponse]  # type: ignore[assignment]
+    """Lists the images of a dataset that have the same bytes, as groups of two or
+    more, the largest first. All pages are of the dataset as it was at the first.
     """
     ResolveTable: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ResolveTableRequest, _dataset_pb2.Table]  # type: ignore[assignment]
     """Says where a dataset's table lies and which version of it is the head.
@@ -100,9 +142,60 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Removes a dataset from the catalogue, with its table. The uploaded
-        archive that its images lie in stays. Safe to retry: a second
-        call answers `NOT_FOUND`.
+        """Removes a dataset from the catalogue, with its table. What its images lie
+        in goes FRAMEHOUSE_PACK_GRACE_SECONDS later, where nothing else refers to it.
+        Safe to retry: a second call answers `NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetImage(
+        self,
+        request: _dataset_pb2.GetImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Image, _abc.Awaitable[_dataset_pb2.Image]]:
+        """Reads one image: what it is, and where its bytes and its preview are served."""
+
+    @_abc_1.abstractmethod
+    def ListImages(
+        self,
+        request: _dataset_pb2.ListImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListImagesResponse, _abc.Awaitable[_dataset_pb2.ListImagesResponse]]:
+        """Lists the images of a dataset. Pages stay right while the dataset changes:
+        all of them are of the version that the first one was read from.
+        `INVALID_ARGUMENT` where the filter or the order is wrong, with the column
+        of the error.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangeImages(
+        self,
+        request: _dataset_pb2.ChangeImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ChangeImagesResponse, _abc.Awaitable[_dataset_pb2.ChangeImagesResponse]]:
+        """Changes any number of images at once, all or nothing: moves them to a
+        split, sets their state, or removes them. `ABORTED` where the etag is stale,
+        or where others kept changing the dataset.
+        """
+
+    @_abc_1.abstractmethod
+    def RedistributeSplits(
+        self,
+        request: _dataset_pb2.RedistributeSplitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.RedistributeSplitsResponse, _abc.Awaitable[_dataset_pb2.RedistributeSplitsResponse]]:
+        """Deals the images of a dataset out to splits anew, all or nothing. The same
+        request on the same version gives the same splits.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDuplicates(
+        self,
+        request: _dataset_pb2.ListDuplicatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListDuplicatesResponse, _abc.Awaitable[_dataset_pb2.ListDuplicatesResponse]]:
+        """Lists the images of a dataset that have the same bytes, as groups of two or
+        more, the largest first. All pages are of the dataset as it was at the first.
         """
 
     @_abc_1.abstractmethod

@@ -31,7 +31,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66ramehouse/v1/ingest.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1e\x66ramehouse/v1/conversion.proto\x1a\x1b\x66ramehouse/v1/dataset.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x01\n\x06Upload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.framehouse.v1.UploadState\x12\x11\n\tfile_name\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x11\n\tpart_size\x18\x05 \x01(\x03\x12(\n\x05parts\x18\x06 \x03(\x0b\x32\x19.framehouse.v1.UploadPart\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"7\n\nUploadPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"6\n\x13\x43reateUploadRequest\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"R\n\x15\x43ompleteUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x05parts\x18\x02 \x03(\x0b\x32\x1c.framehouse.v1.CompletedPart\"-\n\rCompletedPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\" \n\x10GetUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x83\x01\n\x11ListIssuesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12)\n\x08severity\x18\x05 \x01(\x0e\x32\x17.framehouse.v1.Severity\"g\n\x12ListIssuesResponse\x12$\n\x06issues\x18\x01 \x03(\x0b\x32\x14.framehouse.v1.Issue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\"\n\x12\x41\x62ortUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x9e\x01\n\x14ImportDatasetRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x0e\n\x06upload\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12(\n\x04read\x18\x05 \x01(\x0b\x32\x1a.framehouse.v1.ReadOptions\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"\x97\x01\n\x15ImportDatasetResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12/\n\x0cissue_counts\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12$\n\x06issues\x18\x03 \x03(\x0b\x32\x14.framehouse.v1.Issue\"8\n\x12IndexUploadRequest\x12\x0e\n\x06upload\x18\x01 \x01(\t\x12\x12\n\noutput_key\x18\x02 \x01(\t\"~\n\x13IndexUploadResponse\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x12\n\nbyte_count\x18\x03 \x01(\x03\x12)\n\x06issues\x18\x04 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"\x89\x01\n\x11JoinShardsRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x13\n\x0b\x66irst_shard\x18\x02 \x01(\x05\x12\x12\n\nmedia_keys\x18\x03 \x03(\t\x12\x12\n\nlabel_keys\x18\x04 \x03(\t\x12\x11\n\ttable_key\x18\x05 \x01(\t\x12\x12\n\noutput_key\x18\x06 \x01(\t\"n\n\x12JoinShardsResponse\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x02 \x01(\x03\x12)\n\x06issues\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"y\n\x12\x43ommitTableRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x11\n\ttable_key\x18\x02 \x01(\t\x12\x16\n\x0e\x66ragments_keys\x18\x03 \x03(\t\x12\x12\n\njob_prefix\x18\x04 \x01(\t\x12\x12\n\nissues_key\x18\x05 \x01(\t\"\x91\x01\n\x13\x43ommitTableResponse\x12#\n\x05table\x18\x01 \x01(\x0b\x32\x14.framehouse.v1.Table\x12/\n\x0cissue_counts\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12$\n\x06issues\x18\x03 \x03(\x0b\x32\x14.framehouse.v1.Issue\"\x98\x01\n\x15PublishDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\x12#\n\x05table\x18\x04 \x01(\x0b\x32\x14.framehouse.v1.Table\x12)\n\x06issues\x18\x05 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\";\n\x11KeepIssuesRequest\x12\x12\n\njob_prefix\x18\x01 \x01(\t\x12\x12\n\nissues_key\x18\x02 \x01(\t\"%\n\x11\x43leanUpJobRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t*]\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_STATE_OPEN\x10\x01\x12\x19\n\x15UPLOAD_STATE_COMPLETE\x10\x02\x32\x9c\t\n\rIngestService\x12\x61\n\x0c\x43reateUpload\x12\".framehouse.v1.CreateUploadRequest\x1a\x15.framehouse.v1.Upload\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/uploads:\x01*\x12\x61\n\tGetUpload\x12\x1f.framehouse.v1.GetUploadRequest\x1a\x15.framehouse.v1.Upload\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=uploads/*}\x12w\n\x0e\x43ompleteUpload\x12$.framehouse.v1.CompleteUploadRequest\x1a\x15.framehouse.v1.Upload\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/{name=uploads/*}:complete:\x01*\x12o\n\x0b\x41\x62ortUpload\x12!.framehouse.v1.AbortUploadRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=uploads/*}:abort:\x01*\x12\x84\x01\n\rImportDataset\x12#.framehouse.v1.ImportDatasetRequest\x1a\x1d.google.longrunning.Operation\"/\x82\xd3\xe4\x93\x02)\"$/v1/{parent=users/*}/datasets:import:\x01*\x12u\n\nListIssues\x12 .framehouse.v1.ListIssuesRequest\x1a!.framehouse.v1.ListIssuesResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{parent=jobs/*}/issues\x12T\n\x0bIndexUpload\x12!.framehouse.v1.IndexUploadRequest\x1a\".framehouse.v1.IndexUploadResponse\x12Q\n\nJoinShards\x12 .framehouse.v1.JoinShardsRequest\x1a!.framehouse.v1.JoinShardsResponse\x12T\n\x0b\x43ommitTable\x12!.framehouse.v1.CommitTableRequest\x1a\".framehouse.v1.CommitTableResponse\x12N\n\x0ePublishDataset\x12$.framehouse.v1.PublishDatasetRequest\x1a\x16.framehouse.v1.Dataset\x12\x46\n\nKeepIssues\x12 .framehouse.v1.KeepIssuesRequest\x1a\x16.google.protobuf.Empty\x12\x46\n\nCleanUpJob\x12 .framehouse.v1.CleanUpJobRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66ramehouse/v1/ingest.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1e\x66ramehouse/v1/conversion.proto\x1a\x1b\x66ramehouse/v1/dataset.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x01\n\x06Upload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.framehouse.v1.UploadState\x12\x11\n\tfile_name\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x11\n\tpart_size\x18\x05 \x01(\x03\x12(\n\x05parts\x18\x06 \x03(\x0b\x32\x19.framehouse.v1.UploadPart\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"7\n\nUploadPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"6\n\x13\x43reateUploadRequest\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\"R\n\x15\x43ompleteUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x05parts\x18\x02 \x03(\x0b\x32\x1c.framehouse.v1.CompletedPart\"-\n\rCompletedPart\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"4\n\x11SendUploadRequest\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"o\n\x12\x46\x65tchUploadRequest\x12&\n\x04urls\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.UrlListH\x00\x12\x13\n\ts3_prefix\x18\x02 \x01(\tH\x00\x12\x12\n\nrequest_id\x18\x03 \x01(\tB\x08\n\x06source\"\x17\n\x07UrlList\x12\x0c\n\x04urls\x18\x01 \x03(\t\"\x9c\x01\n\x11\x46\x65tchFilesRequest\x12\x31\n\x06source\x18\x01 \x01(\x0b\x32!.framehouse.v1.FetchUploadRequest\x12\r\n\x05\x66irst\x18\x02 \x01(\x03\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x12\x10\n\x08list_key\x18\x04 \x01(\t\x12\x10\n\x08pack_key\x18\x05 \x01(\t\x12\x12\n\noutput_key\x18\x06 \x01(\t\"g\n\x12\x46\x65tchFilesResponse\x12\x12\n\nfile_count\x18\x01 \x01(\x03\x12\x12\n\nbyte_count\x18\x02 \x01(\x03\x12)\n\x06issues\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"N\n\x12\x46inishFetchRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x12\n\nindex_keys\x18\x03 \x03(\t\"e\n\x10\x41\x64\x64\x46ramesRequest\x12\x11\n\tindex_key\x18\x01 \x01(\t\x12\x15\n\rframes_prefix\x18\x02 \x01(\t\x12\x13\n\x0bvideo_count\x18\x04 \x01(\x05\x12\x12\n\noutput_key\x18\x03 \x01(\t\"(\n\x11\x41\x64\x64\x46ramesResponse\x12\x13\n\x0b\x66rame_count\x18\x01 \x01(\x03\"_\n\x15LookUpContentsRequest\x12\'\n\x04keys\x18\x01 \x03(\x0b\x32\x19.framehouse.v1.ContentKey\x12\x10\n\x08max_side\x18\x02 \x01(\x05\x12\x0b\n\x03job\x18\x03 \x01(\t\"8\n\nContentKey\x12\x0c\n\x04size\x18\x01 \x01(\x03\x12\x12\n\x05\x63rc32\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x08\n\x06_crc32\"B\n\x16LookUpContentsResponse\x12(\n\x08\x63ontents\x18\x01 \x03(\x0b\x32\x16.framehouse.v1.Content\"C\n\x07\x43ontent\x12\x0c\n\x04hash\x18\x01 \x01(\x0c\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0b\n\x03row\x18\x03 \x01(\x0c\x12\x0f\n\x07remarks\x18\x04 \x01(\x0c\"S\n\x15RecordContentsRequest\x12(\n\x08\x63ontents\x18\x01 \x03(\x0b\x32\x16.framehouse.v1.Content\x12\x10\n\x08max_side\x18\x02 \x01(\x05\" \n\x10GetUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x83\x01\n\x11ListIssuesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12)\n\x08severity\x18\x05 \x01(\x0e\x32\x17.framehouse.v1.Severity\"g\n\x12ListIssuesResponse\x12$\n\x06issues\x18\x01 \x03(\x0b\x32\x14.framehouse.v1.Issue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\"\n\x12\x41\x62ortUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x81\x02\n\x14ImportDatasetRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x0e\n\x06upload\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12(\n\x04read\x18\x05 \x01(\x0b\x32\x1a.framehouse.v1.ReadOptions\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12%\n\x03\x61\x64\x64\x18\x07 \x01(\x0e\x32\x18.framehouse.v1.AddPolicy\x12\x15\n\x08max_side\x18\x08 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\x0e\x64rop_originals\x18\t \x01(\x08\x42\x0b\n\t_max_side\"\xce\x01\n\x15ImportDatasetResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12/\n\x0cissue_counts\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12$\n\x06issues\x18\x03 \x03(\x0b\x32\x14.framehouse.v1.Issue\x12(\n\x05\x61\x64\x64\x65\x64\x18\x04 \x01(\x0b\x32\x19.framehouse.v1.AddSummary\x12\x0b\n\x03job\x18\x05 \x01(\t\"\xac\x01\n\nAddSummary\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x01 \x01(\x03\x12\x17\n\x0funchanged_count\x18\x02 \x01(\x03\x12\x17\n\x0f\x61nnotated_count\x18\x03 \x01(\x03\x12\x16\n\x0ereplaced_count\x18\x04 \x01(\x03\x12\x12\n\nkept_count\x18\x05 \x01(\x03\x12\x15\n\rrenamed_count\x18\x06 \x01(\x03\x12\x14\n\x0c\x61\x64\x64\x65\x64_labels\x18\x07 \x03(\t\"8\n\x12IndexUploadRequest\x12\x0e\n\x06upload\x18\x01 \x01(\t\x12\x12\n\noutput_key\x18\x02 \x01(\t\"\x93\x01\n\x13IndexUploadResponse\x12\x13\n\x0b\x65ntry_count\x18\x01 \x01(\x03\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x12\n\nbyte_count\x18\x03 \x01(\x03\x12)\n\x06issues\x18\x04 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\x12\x13\n\x0bvideo_count\x18\x05 \x01(\x05\"\x89\x01\n\x11JoinShardsRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x13\n\x0b\x66irst_shard\x18\x02 \x01(\x05\x12\x12\n\nmedia_keys\x18\x03 \x03(\t\x12\x12\n\nlabel_keys\x18\x04 \x03(\t\x12\x11\n\ttable_key\x18\x05 \x01(\t\x12\x12\n\noutput_key\x18\x06 \x01(\t\"n\n\x12JoinShardsResponse\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x02 \x01(\x03\x12)\n\x06issues\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"y\n\x12\x43ommitTableRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x11\n\ttable_key\x18\x02 \x01(\t\x12\x16\n\x0e\x66ragments_keys\x18\x03 \x03(\t\x12\x12\n\njob_prefix\x18\x04 \x01(\t\x12\x12\n\nissues_key\x18\x05 \x01(\t\"\x91\x01\n\x13\x43ommitTableResponse\x12#\n\x05table\x18\x01 \x01(\x0b\x32\x14.framehouse.v1.Table\x12/\n\x0cissue_counts\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12$\n\x06issues\x18\x03 \x03(\x0b\x32\x14.framehouse.v1.Issue\"\x98\x01\n\x15PublishDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0b\n\x03uid\x18\x03 \x01(\t\x12#\n\x05table\x18\x04 \x01(\x0b\x32\x14.framehouse.v1.Table\x12)\n\x06issues\x18\x05 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\"\xaa\x01\n\x13\x41\x64\x64ToDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05table\x18\x02 \x01(\x0b\x32\x14.framehouse.v1.Table\x12(\n\x06policy\x18\x03 \x01(\x0e\x32\x18.framehouse.v1.AddPolicy\x12\x0b\n\x03job\x18\x04 \x01(\t\x12)\n\x06issues\x18\x05 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\"\x90\x01\n\x14\x41\x64\x64ToDatasetResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12#\n\x05table\x18\x02 \x01(\x0b\x32\x14.framehouse.v1.Table\x12*\n\x07summary\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.AddSummary\";\n\x11KeepIssuesRequest\x12\x12\n\njob_prefix\x18\x01 \x01(\t\x12\x12\n\nissues_key\x18\x02 \x01(\t\"%\n\x11\x43leanUpJobRequest\x12\x10\n\x08prefixes\x18\x01 \x03(\t*]\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_STATE_OPEN\x10\x01\x12\x19\n\x15UPLOAD_STATE_COMPLETE\x10\x02*\x80\x01\n\tAddPolicy\x12\x1a\n\x16\x41\x44\x44_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41\x44\x44_POLICY_REPLACE\x10\x01\x12\x13\n\x0f\x41\x44\x44_POLICY_KEEP\x10\x02\x12\x15\n\x11\x41\x44\x44_POLICY_RENAME\x10\x03\x12\x13\n\x0f\x41\x44\x44_POLICY_FAIL\x10\x04\x32\xe5\x0e\n\rIngestService\x12\x61\n\x0c\x43reateUpload\x12\".framehouse.v1.CreateUploadRequest\x1a\x15.framehouse.v1.Upload\"\x16\x82\xd3\xe4\x93\x02\x10\"\x0b/v1/uploads:\x01*\x12\x61\n\tGetUpload\x12\x1f.framehouse.v1.GetUploadRequest\x1a\x15.framehouse.v1.Upload\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=uploads/*}\x12w\n\x0e\x43ompleteUpload\x12$.framehouse.v1.CompleteUploadRequest\x1a\x15.framehouse.v1.Upload\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/{name=uploads/*}:complete:\x01*\x12o\n\x0b\x41\x62ortUpload\x12!.framehouse.v1.AbortUploadRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=uploads/*}:abort:\x01*\x12\x64\n\nSendUpload\x12 .framehouse.v1.SendUploadRequest\x1a\x15.framehouse.v1.Upload\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/uploads:send:\x01*(\x01\x12m\n\x0b\x46\x65tchUpload\x12!.framehouse.v1.FetchUploadRequest\x1a\x1d.google.longrunning.Operation\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/v1/uploads:fetch:\x01*\x12\x84\x01\n\rImportDataset\x12#.framehouse.v1.ImportDatasetRequest\x1a\x1d.google.longrunning.Operation\"/\x82\xd3\xe4\x93\x02)\"$/v1/{parent=users/*}/datasets:import:\x01*\x12u\n\nListIssues\x12 .framehouse.v1.ListIssuesRequest\x1a!.framehouse.v1.ListIssuesResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{parent=jobs/*}/issues\x12T\n\x0bIndexUpload\x12!.framehouse.v1.IndexUploadRequest\x1a\".framehouse.v1.IndexUploadResponse\x12Q\n\nJoinShards\x12 .framehouse.v1.JoinShardsRequest\x1a!.framehouse.v1.JoinShardsResponse\x12T\n\x0b\x43ommitTable\x12!.framehouse.v1.CommitTableRequest\x1a\".framehouse.v1.CommitTableResponse\x12N\n\x0ePublishDataset\x12$.framehouse.v1.PublishDatasetRequest\x1a\x16.framehouse.v1.Dataset\x12W\n\x0c\x41\x64\x64ToDataset\x12\".framehouse.v1.AddToDatasetRequest\x1a#.framehouse.v1.AddToDatasetResponse\x12Q\n\nFetchFiles\x12 .framehouse.v1.FetchFilesRequest\x1a!.framehouse.v1.FetchFilesResponse\x12G\n\x0b\x46inishFetch\x12!.framehouse.v1.FinishFetchRequest\x1a\x15.framehouse.v1.Upload\x12N\n\tAddFrames\x12\x1f.framehouse.v1.AddFramesRequest\x1a .framehouse.v1.AddFramesResponse\x12]\n\x0eLookUpContents\x12$.framehouse.v1.LookUpContentsRequest\x1a%.framehouse.v1.LookUpContentsResponse\x12N\n\x0eRecordContents\x12$.framehouse.v1.RecordContentsRequest\x1a\x16.google.protobuf.Empty\x12\x46\n\nKeepIssues\x12 .framehouse.v1.KeepIssuesRequest\x1a\x16.google.protobuf.Empty\x12\x46\n\nCleanUpJob\x12 .framehouse.v1.CleanUpJobRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,12 +46,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTSERVICE'].methods_by_name['CompleteUpload']._serialized_options = b'\202\323\344\223\002\"\"\035/v1/{name=uploads/*}:complete:\001*'
   _globals['_INGESTSERVICE'].methods_by_name['AbortUpload']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['AbortUpload']._serialized_options = b'\202\323\344\223\002\037\"\032/v1/{name=uploads/*}:abort:\001*'
+  _globals['_INGESTSERVICE'].methods_by_name['SendUpload']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['SendUpload']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/uploads:send:\001*'
+  _globals['_INGESTSERVICE'].methods_by_name['FetchUpload']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['FetchUpload']._serialized_options = b'\202\323\344\223\002\026\"\021/v1/uploads:fetch:\001*'
   _globals['_INGESTSERVICE'].methods_by_name['ImportDataset']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['ImportDataset']._serialized_options = b'\202\323\344\223\002)\"$/v1/{parent=users/*}/datasets:import:\001*'
   _globals['_INGESTSERVICE'].methods_by_name['ListIssues']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['ListIssues']._serialized_options = b'\202\323\344\223\002\034\022\032/v1/{parent=jobs/*}/issues'
-  _globals['_UPLOADSTATE']._serialized_start=2310
-  _globals['_UPLOADSTATE']._serialized_end=2403
+  _globals['_UPLOADSTATE']._serialized_start=4039
+  _globals['_UPLOADSTATE']._serialized_end=4132
+  _globals['_ADDPOLICY']._serialized_start=4135
+  _globals['_ADDPOLICY']._serialized_end=4263
   _globals['_UPLOAD']._serialized_start=268
   _globals['_UPLOAD']._serialized_end=476
   _globals['_UPLOADPART']._serialized_start=478
@@ -62,36 +68,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPLETEUPLOADREQUEST']._serialized_end=673
   _globals['_COMPLETEDPART']._serialized_start=675
   _globals['_COMPLETEDPART']._serialized_end=720
-  _globals['_GETUPLOADREQUEST']._serialized_start=722
-  _globals['_GETUPLOADREQUEST']._serialized_end=754
-  _globals['_LISTISSUESREQUEST']._serialized_start=757
-  _globals['_LISTISSUESREQUEST']._serialized_end=888
-  _globals['_LISTISSUESRESPONSE']._serialized_start=890
-  _globals['_LISTISSUESRESPONSE']._serialized_end=993
-  _globals['_ABORTUPLOADREQUEST']._serialized_start=995
-  _globals['_ABORTUPLOADREQUEST']._serialized_end=1029
-  _globals['_IMPORTDATASETREQUEST']._serialized_start=1032
-  _globals['_IMPORTDATASETREQUEST']._serialized_end=1190
-  _globals['_IMPORTDATASETRESPONSE']._serialized_start=1193
-  _globals['_IMPORTDATASETRESPONSE']._serialized_end=1344
-  _globals['_INDEXUPLOADREQUEST']._serialized_start=1346
-  _globals['_INDEXUPLOADREQUEST']._serialized_end=1402
-  _globals['_INDEXUPLOADRESPONSE']._serialized_start=1404
-  _globals['_INDEXUPLOADRESPONSE']._serialized_end=1530
-  _globals['_JOINSHARDSREQUEST']._serialized_start=1533
-  _globals['_JOINSHARDSREQUEST']._serialized_end=1670
-  _globals['_JOINSHARDSRESPONSE']._serialized_start=1672
-  _globals['_JOINSHARDSRESPONSE']._serialized_end=1782
-  _globals['_COMMITTABLEREQUEST']._serialized_start=1784
-  _globals['_COMMITTABLEREQUEST']._serialized_end=1905
-  _globals['_COMMITTABLERESPONSE']._serialized_start=1908
-  _globals['_COMMITTABLERESPONSE']._serialized_end=2053
-  _globals['_PUBLISHDATASETREQUEST']._serialized_start=2056
-  _globals['_PUBLISHDATASETREQUEST']._serialized_end=2208
-  _globals['_KEEPISSUESREQUEST']._serialized_start=2210
-  _globals['_KEEPISSUESREQUEST']._serialized_end=2269
-  _globals['_CLEANUPJOBREQUEST']._serialized_start=2271
-  _globals['_CLEANUPJOBREQUEST']._serialized_end=2308
-  _globals['_INGESTSERVICE']._serialized_start=2406
-  _globals['_INGESTSERVICE']._serialized_end=3586
+  _globals['_SENDUPLOADREQUEST']._serialized_start=722
+  _globals['_SENDUPLOADREQUEST']._serialized_end=774
+  _globals['_FETCHUPLOADREQUEST']._serialized_start=776
+  _globals['_FETCHUPLOADREQUEST']._serialized_end=887
+  _globals['_URLLIST']._serialized_start=889
+  _globals['_URLLIST']._serialized_end=912
+  _globals['_FETCHFILESREQUEST']._serialized_start=915
+  _globals['_FETCHFILESREQUEST']._serialized_end=1071
+  _globals['_FETCHFILESRESPONSE']._serialized_start=1073
+  _globals['_FETCHFILESRESPONSE']._serialized_end=1176
+  _globals['_FINISHFETCHREQUEST']._serialized_start=1178
+  _globals['_FINISHFETCHREQUEST']._serialized_end=1256
+  _globals['_ADDFRAMESREQUEST']._serialized_start=1258
+  _globals['_ADDFRAMESREQUEST']._serialized_end=1359
+  _globals['_ADDFRAMESRESPONSE']._serialized_start=1361
+  _globals['_ADDFRAMESRESPONSE']._serialized_end=1401
+  _globals['_LOOKUPCONTENTSREQUEST']._serialized_start=1403
+  _globals['_LOOKUPCONTENTSREQUEST']._serialized_end=1498
+  _globals['_CONTENTKEY']._serialized_start=1500
+  _globals['_CONTENTKEY']._serialized_end=1556
+  _globals['_LOOKUPCONTENTSRESPONSE']._serialized_start=1558
+  _globals['_LOOKUPCONTENTSRESPONSE']._serialized_end=1624
+  _globals['_CONTENT']._serialized_start=1626
+  _globals['_CONTENT']._serialized_end=1693
+  _globals['_RECORDCONTENTSREQUEST']._serialized_start=1695
+  _globals['_RECORDCONTENTSREQUEST']._serialized_end=1778
+  _globals['_GETUPLOADREQUEST']._serialized_start=1780
+  _globals['_GETUPLOADREQUEST']._serialized_end=1812
+  _globals['_LISTISSUESREQUEST']._serialized_start=1815
+  _globals['_LISTISSUESREQUEST']._serialized_end=1946
+  _globals['_LISTISSUESRESPONSE']._serialized_start=1948
+  _globals['_LISTISSUESRESPONSE']._serialized_end=2051
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=2053
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=2087
+  _globals['_IMPORTDATASETREQUEST']._serialized_start=2090
+  _globals['_IMPORTDATASETREQUEST']._serialized_end=2347
+  _globals['_IMPORTDATASETRESPONSE']._serialized_start=2350
+  _globals['_IMPORTDATASETRESPONSE']._serialized_end=2556
+  _globals['_ADDSUMMARY']._serialized_start=2559
+  _globals['_ADDSUMMARY']._serialized_end=2731
+  _globals['_INDEXUPLOADREQUEST']._serialized_start=2733
+  _globals['_INDEXUPLOADREQUEST']._serialized_end=2789
+  _globals['_INDEXUPLOADRESPONSE']._serialized_start=2792
+  _globals['_INDEXUPLOADRESPONSE']._serialized_end=2939
+  _globals['_JOINSHARDSREQUEST']._serialized_start=2942
+  _globals['_JOINSHARDSREQUEST']._serialized_end=3079
+  _globals['_JOINSHARDSRESPONSE']._serialized_start=3081
+  _globals['_JOINSHARDSRESPONSE']._serialized_end=3191
+  _globals['_COMMITTABLEREQUEST']._serialized_start=3193
+  _globals['_COMMITTABLEREQUEST']._serialized_end=3314
+  _globals['_COMMITTABLERESPONSE']._serialized_start=3317
+  _globals['_COMMITTABLERESPONSE']._serialized_end=3462
+  _globals['_PUBLISHDATASETREQUEST']._serialized_start=3465
+  _globals['_PUBLISHDATASETREQUEST']._serialized_end=3617
+  _globals['_ADDTODATASETREQUEST']._serialized_start=3620
+  _globals['_ADDTODATASETREQUEST']._serialized_end=3790
+  _globals['_ADDTODATASETRESPONSE']._serialized_start=3793
+  _globals['_ADDTODATASETRESPONSE']._serialized_end=3937
+  _globals['_KEEPISSUESREQUEST']._serialized_start=3939
+  _globals['_KEEPISSUESREQUEST']._serialized_end=3998
+  _globals['_CLEANUPJOBREQUEST']._serialized_start=4000
+  _globals['_CLEANUPJOBREQUEST']._serialized_end=4037
+  _globals['_INGESTSERVICE']._serialized_start=4266
+  _globals['_INGESTSERVICE']._serialized_end=6159
 # @@protoc_insertion_point(module_scope)

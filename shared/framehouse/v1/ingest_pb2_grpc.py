@@ -59,6 +59,16 @@ class IngestServiceStub:
                 request_serializer=framehouse_dot_v1_dot_ingest__pb2.AbortUploadRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.SendUpload = channel.stream_unary(
+                '/framehouse.v1.IngestService/SendUpload',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.SendUploadRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_ingest__pb2.Upload.FromString,
+                _registered_method=True)
+        self.FetchUpload = channel.unary_unary(
+                '/framehouse.v1.IngestService/FetchUpload',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.FetchUploadRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.ImportDataset = channel.unary_unary(
                 '/framehouse.v1.IngestService/ImportDataset',
                 request_serializer=framehouse_dot_v1_dot_ingest__pb2.ImportDatasetRequest.SerializeToString,
@@ -88,6 +98,36 @@ class IngestServiceStub:
                 '/framehouse.v1.IngestService/PublishDataset',
                 request_serializer=framehouse_dot_v1_dot_ingest__pb2.PublishDatasetRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
+        self.AddToDataset = channel.unary_unary(
+                '/framehouse.v1.IngestService/AddToDataset',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.AddToDatasetRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_ingest__pb2.AddToDatasetResponse.FromString,
+                _registered_method=True)
+        self.FetchFiles = channel.unary_unary(
+                '/framehouse.v1.IngestService/FetchFiles',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.FetchFilesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_ingest__pb2.FetchFilesResponse.FromString,
+                _registered_method=True)
+        self.FinishFetch = channel.unary_unary(
+                '/framehouse.v1.IngestService/FinishFetch',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.FinishFetchRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_ingest__pb2.Upload.FromString,
+                _registered_method=True)
+        self.AddFrames = channel.unary_unary(
+                '/framehouse.v1.IngestService/AddFrames',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.AddFramesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_ingest__pb2.AddFramesResponse.FromString,
+                _registered_method=True)
+        self.LookUpContents = channel.unary_unary(
+                '/framehouse.v1.IngestService/LookUpContents',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.LookUpContentsRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_ingest__pb2.LookUpContentsResponse.FromString,
+                _registered_method=True)
+        self.RecordContents = channel.unary_unary(
+                '/framehouse.v1.IngestService/RecordContents',
+                request_serializer=framehouse_dot_v1_dot_ingest__pb2.RecordContentsRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
         self.KeepIssues = channel.unary_unary(
                 '/framehouse.v1.IngestService/KeepIssues',
@@ -143,12 +183,35 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SendUpload(self, request_iterator, context):
+        """Takes a small upload, of 16 MiB at most, in one call: the first message
+        names the file, and each carries some of its bytes, in their order. The
+        answer is complete. `INVALID_ARGUMENT` where it is empty or larger; larger
+        ones go by `CreateUpload`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchUpload(self, request, context):
+        """Starts the job that fetches an upload from where it lies: files at HTTP(S)
+        URLs, or the objects under a prefix of an S3 bucket. The response of the
+        operation is the complete `Upload`. A file that cannot be fetched is an
+        issue of the import that reads it. `PERMISSION_DENIED` where the server's settings
+        do not allow the source.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportDataset(self, request, context):
-        """Starts the job that makes a dataset of a complete upload. The dataset is
+        """Starts the job that makes a dataset of a complete upload, or adds it to
+        one. The dataset is
         visible when the job has ended well, and not before. The response of the
-        operation is `ImportDatasetResponse`. `ALREADY_EXISTS` where the name is taken,
-        `FAILED_PRECONDITION` where the upload is not complete. With the same
-        `request_id`, a second call answers with the first job.
+        operation is `ImportDatasetResponse`. `ALREADY_EXISTS` where the name is taken
+        and `add` says nothing, `FAILED_PRECONDITION` where the upload is not
+        complete. With the same `request_id`, a second call answers with the first
+        job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,6 +261,57 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddToDataset(self, request, context):
+        """Adds the rows of a committed table to a dataset that exists, as its next
+        version, in one moment. Safe to retry: a second call with the same `job`
+        changes nothing. `NOT_FOUND` where there is no such dataset,
+        `FAILED_PRECONDITION` where the policy is to fail and images are in conflict.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchFiles(self, request, context):
+        """Fetches a run of the files of a `FetchUpload` into packs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FinishFetch(self, request, context):
+        """Makes a complete upload of what `FetchFiles` wrote.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddFrames(self, request, context):
+        """Adds the frames that media made of the videos of an archive to the
+        archive's index.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookUpContents(self, request, context):
+        """Says what is known of the contents of images that have these sizes and
+        checksums. Whoever uses an answer compares the hash of the bytes first.
+        What is answered is kept for as long as packs without references are. Of
+        contents of one size, where keys have no checksum, only some are answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordContents(self, request, context):
+        """Keeps what media found out about the images of a shard, so that the same
+        bytes need not be decoded again; all of it or, after an error, nothing. What
+        is known already stays as it is. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def KeepIssues(self, request, context):
         """Keeps what the steps of a job that failed had found, where `CommitTable`
         would have. Safe to retry.
@@ -236,6 +350,16 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     request_deserializer=framehouse_dot_v1_dot_ingest__pb2.AbortUploadRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
+            'SendUpload': grpc.stream_unary_rpc_method_handler(
+                    servicer.SendUpload,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.SendUploadRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_ingest__pb2.Upload.SerializeToString,
+            ),
+            'FetchUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchUpload,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.FetchUploadRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
             'ImportDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportDataset,
                     request_deserializer=framehouse_dot_v1_dot_ingest__pb2.ImportDatasetRequest.FromString,
@@ -265,6 +389,36 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.PublishDataset,
                     request_deserializer=framehouse_dot_v1_dot_ingest__pb2.PublishDatasetRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
+            'AddToDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddToDataset,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.AddToDatasetRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_ingest__pb2.AddToDatasetResponse.SerializeToString,
+            ),
+            'FetchFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchFiles,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.FetchFilesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_ingest__pb2.FetchFilesResponse.SerializeToString,
+            ),
+            'FinishFetch': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinishFetch,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.FinishFetchRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_ingest__pb2.Upload.SerializeToString,
+            ),
+            'AddFrames': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddFrames,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.AddFramesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_ingest__pb2.AddFramesResponse.SerializeToString,
+            ),
+            'LookUpContents': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookUpContents,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.LookUpContentsRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_ingest__pb2.LookUpContentsResponse.SerializeToString,
+            ),
+            'RecordContents': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordContents,
+                    request_deserializer=framehouse_dot_v1_dot_ingest__pb2.RecordContentsRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'KeepIssues': grpc.unary_unary_rpc_method_handler(
                     servicer.KeepIssues,
@@ -387,6 +541,60 @@ class IngestService:
             '/framehouse.v1.IngestService/AbortUpload',
             framehouse_dot_v1_dot_ingest__pb2.AbortUploadRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendUpload(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/framehouse.v1.IngestService/SendUpload',
+            framehouse_dot_v1_dot_ingest__pb2.SendUploadRequest.SerializeToString,
+            framehouse_dot_v1_dot_ingest__pb2.Upload.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.IngestService/FetchUpload',
+            framehouse_dot_v1_dot_ingest__pb2.FetchUploadRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,
@@ -549,6 +757,168 @@ class IngestService:
             '/framehouse.v1.IngestService/PublishDataset',
             framehouse_dot_v1_dot_ingest__pb2.PublishDatasetRequest.SerializeToString,
             framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddToDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.IngestService/AddToDataset',
+            framehouse_dot_v1_dot_ingest__pb2.AddToDatasetRequest.SerializeToString,
+            framehouse_dot_v1_dot_ingest__pb2.AddToDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.IngestService/FetchFiles',
+            framehouse_dot_v1_dot_ingest__pb2.FetchFilesRequest.SerializeToString,
+            framehouse_dot_v1_dot_ingest__pb2.FetchFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinishFetch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.IngestService/FinishFetch',
+            framehouse_dot_v1_dot_ingest__pb2.FinishFetchRequest.SerializeToString,
+            framehouse_dot_v1_dot_ingest__pb2.Upload.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddFrames(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.IngestService/AddFrames',
+            framehouse_dot_v1_dot_ingest__pb2.AddFramesRequest.SerializeToString,
+            framehouse_dot_v1_dot_ingest__pb2.AddFramesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookUpContents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.IngestService/LookUpContents',
+            framehouse_dot_v1_dot_ingest__pb2.LookUpContentsRequest.SerializeToString,
+            framehouse_dot_v1_dot_ingest__pb2.LookUpContentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordContents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.IngestService/RecordContents',
+            framehouse_dot_v1_dot_ingest__pb2.RecordContentsRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,12 +58,27 @@ class IngestServiceStub:
     """
     AbortUpload: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.AbortUploadRequest, _empty_pb2.Empty]
     """Gives an open upload up and frees what was sent. Safe to retry."""
+    SendUpload: _grpc.StreamUnaryMultiCallable[_ingest_pb2.SendUploadRequest, _ingest_pb2.Upload]
+    """Takes a small upload, of 16 MiB at most, in one call: the first message
+    names the file, and each carries some of its bytes, in their order. The
+    answer is complete. `INVALID_ARGUMENT` where it is empty or larger; larger
+    ones go by `CreateUpload`.
+    """
+    FetchUpload: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.FetchUploadRequest, _operations_pb2.Operation]
+    """Starts the job that fetches an upload from where it lies: files at HTTP(S)
+    URLs, or the objects under a prefix of an S3 bucket. The response of the
+    operation is the complete `Upload`. A file that cannot be fetched is an
+    issue of the import that reads it. `PERMISSION_DENIED` where the server's settings
+    do not allow the source.
+    """
     ImportDataset: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ImportDatasetRequest, _operations_pb2.Operation]
-    """Starts the job that makes a dataset of a complete upload. The dataset is
+    """Starts the job that makes a dataset of a complete upload, or adds it to
+    one. The dataset is
     visible when the job has ended well, and not before. The response of the
-    operation is `ImportDatasetResponse`. `ALREADY_EXISTS` where the name is taken,
-    `FAILED_PRECONDITION` where the upload is not complete. With the same
-    `request_id`, a second call answers with the first job.
+    operation is `ImportDatasetResponse`. `ALREADY_EXISTS` where the name is taken
+    and `add` says nothing, `FAILED_PRECONDITION` where the upload is not
+    complete. With the same `request_id`, a second call answers with the first
+    job.
     """
     ListIssues: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListIssuesRequest, _ingest_pb2.ListIssuesResponse]
     """Lists the issues that an import found, errors first and then in the order
@@ -88,6 +103,31 @@ class IngestServiceStub:
     PublishDataset: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.PublishDatasetRequest, _dataset_pb2.Dataset]
     """Enters the committed table into the catalogue under its name: the moment
     in which the dataset becomes visible.
+    """
+    AddToDataset: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.AddToDatasetRequest, _ingest_pb2.AddToDatasetResponse]
+    """Adds the rows of a committed table to a dataset that exists, as its next
+    version, in one moment. Safe to retry: a second call with the same `job`
+    changes nothing. `NOT_FOUND` where there is no such dataset,
+    `FAILED_PRECONDITION` where the policy is to fail and images are in conflict.
+    """
+    FetchFiles: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.FetchFilesRequest, _ingest_pb2.FetchFilesResponse]
+    """Fetches a run of the files of a `FetchUpload` into packs."""
+    FinishFetch: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.FinishFetchRequest, _ingest_pb2.Upload]
+    """Makes a complete upload of what `FetchFiles` wrote."""
+    AddFrames: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.AddFramesRequest, _ingest_pb2.AddFramesResponse]
+    """Adds the frames that media made of the videos of an archive to the
+    archive's index.
+    """
+    LookUpContents: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.LookUpContentsRequest, _ingest_pb2.LookUpContentsResponse]
+    """Says what is known of the contents of images that have these sizes and
+    checksums. Whoever uses an answer compares the hash of the bytes first.
+    What is answered is kept for as long as packs without references are. Of
+    contents of one size, where keys have no checksum, only some are answered.
+    """
+    RecordContents: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.RecordContentsRequest, _empty_pb2.Empty]
+    """Keeps what media found out about the images of a shard, so that the same
+    bytes need not be decoded again; all of it or, after an error, nothing. What
+    is known already stays as it is. Safe to retry.
     """
     KeepIssues: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.KeepIssuesRequest, _empty_pb2.Empty]
     """Keeps what the steps of a job that failed had found, where `CommitTable`
@@ -123,12 +163,27 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """
     AbortUpload: _aio.UnaryUnaryMultiCallable[_ingest_pb2.AbortUploadRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Gives an open upload up and frees what was sent. Safe to retry."""
+    SendUpload: _aio.StreamUnaryMultiCallable[_ingest_pb2.SendUploadRequest, _ingest_pb2.Upload]  # type: ignore[assignment]
+    """Takes a small upload, of 16 MiB at most, in one call: the first message
+    names the file, and each carries some of its bytes, in their order. The
+    answer is complete. `INVALID_ARGUMENT` where it is empty or larger; larger
+    ones go by `CreateUpload`.
+    """
+    FetchUpload: _aio.UnaryUnaryMultiCallable[_ingest_pb2.FetchUploadRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Starts the job that fetches an upload from where it lies: files at HTTP(S)
+    URLs, or the objects under a prefix of an S3 bucket. The response of the
+    operation is the complete `Upload`. A file that cannot be fetched is an
+    issue of the import that reads it. `PERMISSION_DENIED` where the server's settings
+    do not allow the source.
+    """
     ImportDataset: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ImportDatasetRequest, _operations_pb2.Operation]  # type: ignore[assignment]
-    """Starts the job that makes a dataset of a complete upload. The dataset is
+    """Starts the job that makes a dataset of a complete upload, or adds it to
+    one. The dataset is
     visible when the job has ended well, and not before. The response of the
-    operation is `ImportDatasetResponse`. `ALREADY_EXISTS` where the name is taken,
-    `FAILED_PRECONDITION` where the upload is not complete. With the same
-    `request_id`, a second call answers with the first job.
+    operation is `ImportDatasetResponse`. `ALREADY_EXISTS` where the name is taken
+    and `add` says nothing, `FAILED_PRECONDITION` where the upload is not
+    complete. With the same `request_id`, a second call answers with the first
+    job.
     """
     ListIssues: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListIssuesRequest, _ingest_pb2.ListIssuesResponse]  # type: ignore[assignment]
     """Lists the issues that an import found, errors first and then in the order
@@ -153,6 +208,31 @@ class IngestServiceAsyncStub(IngestServiceStub):
     PublishDataset: _aio.UnaryUnaryMultiCallable[_ingest_pb2.PublishDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
     """Enters the committed table into the catalogue under its name: the moment
     in which the dataset becomes visible.
+    """
+    AddToDataset: _aio.UnaryUnaryMultiCallable[_ingest_pb2.AddToDatasetRequest, _ingest_pb2.AddToDatasetResponse]  # type: ignore[assignment]
+    """Adds the rows of a committed table to a dataset that exists, as its next
+    version, in one moment. Safe to retry: a second call with the same `job`
+    changes nothing. `NOT_FOUND` where there is no such dataset,
+    `FAILED_PRECONDITION` where the policy is to fail and images are in conflict.
+    """
+    FetchFiles: _aio.UnaryUnaryMultiCallable[_ingest_pb2.FetchFilesRequest, _ingest_pb2.FetchFilesResponse]  # type: ignore[assignment]
+    """Fetches a run of the files of a `FetchUpload` into packs."""
+    FinishFetch: _aio.UnaryUnaryMultiCallable[_ingest_pb2.FinishFetchRequest, _ingest_pb2.Upload]  # type: ignore[assignment]
+    """Makes a complete upload of what `FetchFiles` wrote."""
+    AddFrames: _aio.UnaryUnaryMultiCallable[_ingest_pb2.AddFramesRequest, _ingest_pb2.AddFramesResponse]  # type: ignore[assignment]
+    """Adds the frames that media made of the videos of an archive to the
+    archive's index.
+    """
+    LookUpContents: _aio.UnaryUnaryMultiCallable[_ingest_pb2.LookUpContentsRequest, _ingest_pb2.LookUpContentsResponse]  # type: ignore[assignment]
+    """Says what is known of the contents of images that have these sizes and
+    checksums. Whoever uses an answer compares the hash of the bytes first.
+    What is answered is kept for as long as packs without references are. Of
+    contents of one size, where keys have no checksum, only some are answered.
+    """
+    RecordContents: _aio.UnaryUnaryMultiCallable[_ingest_pb2.RecordContentsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Keeps what media found out about the images of a shard, so that the same
+    bytes need not be decoded again; all of it or, after an error, nothing. What
+    is known already stays as it is. Safe to retry.
     """
     KeepIssues: _aio.UnaryUnaryMultiCallable[_ingest_pb2.KeepIssuesRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Keeps what the steps of a job that failed had found, where `CommitTable`
@@ -211,16 +291,43 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         """Gives an open upload up and frees what was sent. Safe to retry."""
 
     @_abc_1.abstractmethod
+    def SendUpload(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ingest_pb2.SendUploadRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.Upload, _abc.Awaitable[_ingest_pb2.Upload]]:
+        """Takes a small upload, of 16 MiB at most, in one call: the first message
+        names the file, and each carries some of its bytes, in their order. The
+        answer is complete. `INVALID_ARGUMENT` where it is empty or larger; larger
+        ones go by `CreateUpload`.
+        """
+
+    @_abc_1.abstractmethod
+    def FetchUpload(
+        self,
+        request: _ingest_pb2.FetchUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Starts the job that fetches an upload from where it lies: files at HTTP(S)
+        URLs, or the objects under a prefix of an S3 bucket. The response of the
+        operation is the complete `Upload`. A file that cannot be fetched is an
+        issue of the import that reads it. `PERMISSION_DENIED` where the server's settings
+        do not allow the source.
+        """
+
+    @_abc_1.abstractmethod
     def ImportDataset(
         self,
         request: _ingest_pb2.ImportDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
-        """Starts the job that makes a dataset of a complete upload. The dataset is
+        """Starts the job that makes a dataset of a complete upload, or adds it to
+        one. The dataset is
         visible when the job has ended well, and not before. The response of the
-        operation is `ImportDatasetResponse`. `ALREADY_EXISTS` where the name is taken,
-        `FAILED_PRECONDITION` where the upload is not complete. With the same
-        `request_id`, a second call answers with the first job.
+        operation is `ImportDatasetResponse`. `ALREADY_EXISTS` where the name is taken
+        and `add` says nothing, `FAILED_PRECONDITION` where the upload is not
+        complete. With the same `request_id`, a second call answers with the first
+        job.
         """
 
     @_abc_1.abstractmethod
@@ -275,6 +382,67 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
         """Enters the committed table into the catalogue under its name: the moment
         in which the dataset becomes visible.
+        """
+
+    @_abc_1.abstractmethod
+    def AddToDataset(
+        self,
+        request: _ingest_pb2.AddToDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.AddToDatasetResponse, _abc.Awaitable[_ingest_pb2.AddToDatasetResponse]]:
+        """Adds the rows of a committed table to a dataset that exists, as its next
+        version, in one moment. Safe to retry: a second call with the same `job`
+        changes nothing. `NOT_FOUND` where there is no such dataset,
+        `FAILED_PRECONDITION` where the policy is to fail and images are in conflict.
+        """
+
+    @_abc_1.abstractmethod
+    def FetchFiles(
+        self,
+        request: _ingest_pb2.FetchFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.FetchFilesResponse, _abc.Awaitable[_ingest_pb2.FetchFilesResponse]]:
+        """Fetches a run of the files of a `FetchUpload` into packs."""
+
+    @_abc_1.abstractmethod
+    def FinishFetch(
+        self,
+        request: _ingest_pb2.FinishFetchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.Upload, _abc.Awaitable[_ingest_pb2.Upload]]:
+        """Makes a complete upload of what `FetchFiles` wrote."""
+
+    @_abc_1.abstractmethod
+    def AddFrames(
+        self,
+        request: _ingest_pb2.AddFramesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.AddFramesResponse, _abc.Awaitable[_ingest_pb2.AddFramesResponse]]:
+        """Adds the frames that media made of the videos of an archive to the
+        archive's index.
+        """
+
+    @_abc_1.abstractmethod
+    def LookUpContents(
+        self,
+        request: _ingest_pb2.LookUpContentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.LookUpContentsResponse, _abc.Awaitable[_ingest_pb2.LookUpContentsResponse]]:
+        """Says what is known of the contents of images that have these sizes and
+        checksums. Whoever uses an answer compares the hash of the bytes first.
+        What is answered is kept for as long as packs without references are. Of
+        contents of one size, where keys have no checksum, only some are answered.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordContents(
+        self,
+        request: _ingest_pb2.RecordContentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Keeps what media found out about the images of a shard, so that the same
+        bytes need not be decoded again; all of it or, after an error, nothing. What
+        is known already stays as it is. Safe to retry.
         """
 
     @_abc_1.abstractmethod

@@ -1,5 +1,6 @@
 import datetime
 
+from framehouse.v1 import conversion_pb2 as _conversion_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
@@ -19,13 +20,15 @@ class JobKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JOB_KIND_IMPORT: _ClassVar[JobKind]
     JOB_KIND_EXPORT: _ClassVar[JobKind]
     JOB_KIND_CONVERT: _ClassVar[JobKind]
+    JOB_KIND_FETCH: _ClassVar[JobKind]
 JOB_KIND_UNSPECIFIED: JobKind
 JOB_KIND_IMPORT: JobKind
 JOB_KIND_EXPORT: JobKind
 JOB_KIND_CONVERT: JobKind
+JOB_KIND_FETCH: JobKind
 
 class JobMetadata(_message.Message):
-    __slots__ = ("kind", "target", "stages", "issue_count", "start_time", "end_time", "estimated_end_time")
+    __slots__ = ("kind", "target", "stages", "issue_count", "start_time", "end_time", "estimated_end_time", "losses")
     KIND_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +36,7 @@ class JobMetadata(_message.Message):
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_END_TIME_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_FIELD_NUMBER: _ClassVar[int]
     kind: JobKind
     target: str
     stages: _containers.RepeatedCompositeFieldContainer[JobStage]
@@ -40,7 +44,8 @@ class JobMetadata(_message.Message):
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
     estimated_end_time: _timestamp_pb2.Timestamp
-    def __init__(self, kind: _Optional[_Union[JobKind, str]] = ..., target: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[JobStage, _Mapping]]] = ..., issue_count: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., estimated_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    losses: _containers.RepeatedCompositeFieldContainer[_conversion_pb2.Loss]
+    def __init__(self, kind: _Optional[_Union[JobKind, str]] = ..., target: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[JobStage, _Mapping]]] = ..., issue_count: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., estimated_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., losses: _Optional[_Iterable[_Union[_conversion_pb2.Loss, _Mapping]]] = ...) -> None: ...
 
 class JobStage(_message.Message):
     __slots__ = ("name", "unit", "done", "total", "start_time", "end_time")
@@ -81,6 +86,12 @@ class ListJobsResponse(_message.Message):
     def __init__(self, jobs: _Optional[_Iterable[_Union[_operations_pb2.Operation, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class WatchJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class RetryJobRequest(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]
     name: str

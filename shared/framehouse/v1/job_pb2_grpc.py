@@ -54,6 +54,11 @@ class JobServiceStub:
                 request_serializer=framehouse_dot_v1_dot_job__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
+        self.RetryJob = channel.unary_unary(
+                '/framehouse.v1.JobService/RetryJob',
+                request_serializer=framehouse_dot_v1_dot_job__pb2.RetryJobRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+                _registered_method=True)
         self.CancelJob = channel.unary_unary(
                 '/framehouse.v1.JobService/CancelJob',
                 request_serializer=framehouse_dot_v1_dot_job__pb2.CancelJobRequest.SerializeToString,
@@ -91,6 +96,15 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryJob(self, request, context):
+        """Starts a job that failed or was cancelled again, as a new job with the same
+        request, and answers with it. Images that the first one had looked at are not
+        decoded again. `FAILED_PRECONDITION` where the job runs or ended well.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelJob(self, request, context):
         """Asks a job to stop. It ends with `CANCELLED`, and what it wrote is
         removed. No effect on a job that has ended.
@@ -115,6 +129,11 @@ def add_JobServiceServicer_to_server(servicer, server):
             'WatchJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJob,
                     request_deserializer=framehouse_dot_v1_dot_job__pb2.WatchJobRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
+            ),
+            'RetryJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryJob,
+                    request_deserializer=framehouse_dot_v1_dot_job__pb2.RetryJobRequest.FromString,
                     response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'CancelJob': grpc.unary_unary_rpc_method_handler(
@@ -206,6 +225,33 @@ class JobService:
             target,
             '/framehouse.v1.JobService/WatchJob',
             framehouse_dot_v1_dot_job__pb2.WatchJobRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.JobService/RetryJob',
+            framehouse_dot_v1_dot_job__pb2.RetryJobRequest.SerializeToString,
             google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,

@@ -52,6 +52,11 @@ class JobServiceStub:
     the message in which `done` is true. A caller that was cut off calls again:
     nothing is lost, since every message is whole.
     """
+    RetryJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.RetryJobRequest, _operations_pb2.Operation]
+    """Starts a job that failed or was cancelled again, as a new job with the same
+    request, and answers with it. Images that the first one had looked at are not
+    decoded again. `FAILED_PRECONDITION` where the job runs or ended well.
+    """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.CancelJobRequest, _empty_pb2.Empty]
     """Asks a job to stop. It ends with `CANCELLED`, and what it wrote is
     removed. No effect on a job that has ended.
@@ -75,6 +80,11 @@ class JobServiceAsyncStub(JobServiceStub):
     """Sends the job now, and again each time its metadata changes; ends after
     the message in which `done` is true. A caller that was cut off calls again:
     nothing is lost, since every message is whole.
+    """
+    RetryJob: _aio.UnaryUnaryMultiCallable[_job_pb2.RetryJobRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Starts a job that failed or was cancelled again, as a new job with the same
+    request, and answers with it. Images that the first one had looked at are not
+    decoded again. `FAILED_PRECONDITION` where the job runs or ended well.
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_pb2.CancelJobRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Asks a job to stop. It ends with `CANCELLED`, and what it wrote is
@@ -114,6 +124,17 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends the job now, and again each time its metadata changes; ends after
         the message in which `done` is true. A caller that was cut off calls again:
         nothing is lost, since every message is whole.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryJob(
+        self,
+        request: _job_pb2.RetryJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Starts a job that failed or was cancelled again, as a new job with the same
+        request, and answers with it. Images that the first one had looked at are not
+        decoded again. `FAILED_PRECONDITION` where the job runs or ended well.
         """
 
     @_abc_1.abstractmethod

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from framehouse.v1 import media_pb2 as framehouse_dot_v1_dot_media__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -40,6 +41,26 @@ class MediaServiceStub:
                 request_serializer=framehouse_dot_v1_dot_media__pb2.ProcessShardRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_media__pb2.ProcessShardResponse.FromString,
                 _registered_method=True)
+        self.ExtractFrames = channel.unary_unary(
+                '/framehouse.v1.MediaService/ExtractFrames',
+                request_serializer=framehouse_dot_v1_dot_media__pb2.ExtractFramesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_media__pb2.ExtractFramesResponse.FromString,
+                _registered_method=True)
+        self.ProbeImage = channel.unary_unary(
+                '/framehouse.v1.MediaService/ProbeImage',
+                request_serializer=framehouse_dot_v1_dot_media__pb2.ProbeImageRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_media__pb2.ProbeImageResponse.FromString,
+                _registered_method=True)
+        self.RenderImage = channel.unary_unary(
+                '/framehouse.v1.MediaService/RenderImage',
+                request_serializer=framehouse_dot_v1_dot_media__pb2.RenderImageRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.GetThumbnail = channel.unary_unary(
+                '/framehouse.v1.MediaService/GetThumbnail',
+                request_serializer=framehouse_dot_v1_dot_media__pb2.GetThumbnailRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class MediaServiceServicer:
@@ -51,6 +72,40 @@ class MediaServiceServicer:
         in, checks them, and writes what they are: hash, format, size, where their
         bytes and their preview lie. An image that cannot be used is an issue, not
         an error. The same request gives the same result.
+        Bytes that were looked at in an earlier import are not decoded again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtractFrames(self, request, context):
+        """Takes the frames out of one video of an archive and lays them into packs.
+        The same request gives the same result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProbeImage(self, request, context):
+        """Looks at an image as an import would, and keeps nothing. An image that an
+        import would leave out is no error: `issues` says why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenderImage(self, request, context):
+        """Draws an image of a dataset, upright, with its annotations: boxes, polygons,
+        lines, masks, skeletons, and the names of their classes in their colours. The answer
+        is the file itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetThumbnail(self, request, context):
+        """Answers with the preview of an image of a dataset, or a smaller one: WebP,
+        upright.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -63,6 +118,26 @@ def add_MediaServiceServicer_to_server(servicer, server):
                     servicer.ProcessShard,
                     request_deserializer=framehouse_dot_v1_dot_media__pb2.ProcessShardRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_media__pb2.ProcessShardResponse.SerializeToString,
+            ),
+            'ExtractFrames': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtractFrames,
+                    request_deserializer=framehouse_dot_v1_dot_media__pb2.ExtractFramesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_media__pb2.ExtractFramesResponse.SerializeToString,
+            ),
+            'ProbeImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProbeImage,
+                    request_deserializer=framehouse_dot_v1_dot_media__pb2.ProbeImageRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_media__pb2.ProbeImageResponse.SerializeToString,
+            ),
+            'RenderImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenderImage,
+                    request_deserializer=framehouse_dot_v1_dot_media__pb2.RenderImageRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetThumbnail': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetThumbnail,
+                    request_deserializer=framehouse_dot_v1_dot_media__pb2.GetThumbnailRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +168,114 @@ class MediaService:
             '/framehouse.v1.MediaService/ProcessShard',
             framehouse_dot_v1_dot_media__pb2.ProcessShardRequest.SerializeToString,
             framehouse_dot_v1_dot_media__pb2.ProcessShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtractFrames(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.MediaService/ExtractFrames',
+            framehouse_dot_v1_dot_media__pb2.ExtractFramesRequest.SerializeToString,
+            framehouse_dot_v1_dot_media__pb2.ExtractFramesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProbeImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.MediaService/ProbeImage',
+            framehouse_dot_v1_dot_media__pb2.ProbeImageRequest.SerializeToString,
+            framehouse_dot_v1_dot_media__pb2.ProbeImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.MediaService/RenderImage',
+            framehouse_dot_v1_dot_media__pb2.RenderImageRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetThumbnail(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.MediaService/GetThumbnail',
+            framehouse_dot_v1_dot_media__pb2.GetThumbnailRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

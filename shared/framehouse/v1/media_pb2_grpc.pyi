@@ -5,6 +5,7 @@ Media: everything that needs an image decoder."""
 
 from collections import abc as _abc
 from framehouse.v1 import media_pb2 as _media_pb2
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -38,6 +39,24 @@ class MediaServiceStub:
     in, checks them, and writes what they are: hash, format, size, where their
     bytes and their preview lie. An image that cannot be used is an issue, not
     an error. The same request gives the same result.
+    Bytes that were looked at in an earlier import are not decoded again.
+    """
+    ExtractFrames: _grpc.UnaryUnaryMultiCallable[_media_pb2.ExtractFramesRequest, _media_pb2.ExtractFramesResponse]
+    """Takes the frames out of one video of an archive and lays them into packs.
+    The same request gives the same result.
+    """
+    ProbeImage: _grpc.UnaryUnaryMultiCallable[_media_pb2.ProbeImageRequest, _media_pb2.ProbeImageResponse]
+    """Looks at an image as an import would, and keeps nothing. An image that an
+    import would leave out is no error: `issues` says why.
+    """
+    RenderImage: _grpc.UnaryUnaryMultiCallable[_media_pb2.RenderImageRequest, _httpbody_pb2.HttpBody]
+    """Draws an image of a dataset, upright, with its annotations: boxes, polygons,
+    lines, masks, skeletons, and the names of their classes in their colours. The answer
+    is the file itself.
+    """
+    GetThumbnail: _grpc.UnaryUnaryMultiCallable[_media_pb2.GetThumbnailRequest, _httpbody_pb2.HttpBody]
+    """Answers with the preview of an image of a dataset, or a smaller one: WebP,
+    upright.
     """
 
 @_typing.type_check_only
@@ -50,6 +69,24 @@ class MediaServiceAsyncStub(MediaServiceStub):
     in, checks them, and writes what they are: hash, format, size, where their
     bytes and their preview lie. An image that cannot be used is an issue, not
     an error. The same request gives the same result.
+    Bytes that were looked at in an earlier import are not decoded again.
+    """
+    ExtractFrames: _aio.UnaryUnaryMultiCallable[_media_pb2.ExtractFramesRequest, _media_pb2.ExtractFramesResponse]  # type: ignore[assignment]
+    """Takes the frames out of one video of an archive and lays them into packs.
+    The same request gives the same result.
+    """
+    ProbeImage: _aio.UnaryUnaryMultiCallable[_media_pb2.ProbeImageRequest, _media_pb2.ProbeImageResponse]  # type: ignore[assignment]
+    """Looks at an image as an import would, and keeps nothing. An image that an
+    import would leave out is no error: `issues` says why.
+    """
+    RenderImage: _aio.UnaryUnaryMultiCallable[_media_pb2.RenderImageRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Draws an image of a dataset, upright, with its annotations: boxes, polygons,
+    lines, masks, skeletons, and the names of their classes in their colours. The answer
+    is the file itself.
+    """
+    GetThumbnail: _aio.UnaryUnaryMultiCallable[_media_pb2.GetThumbnailRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Answers with the preview of an image of a dataset, or a smaller one: WebP,
+    upright.
     """
 
 class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -65,6 +102,48 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         in, checks them, and writes what they are: hash, format, size, where their
         bytes and their preview lie. An image that cannot be used is an issue, not
         an error. The same request gives the same result.
+        Bytes that were looked at in an earlier import are not decoded again.
+        """
+
+    @_abc_1.abstractmethod
+    def ExtractFrames(
+        self,
+        request: _media_pb2.ExtractFramesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_pb2.ExtractFramesResponse, _abc.Awaitable[_media_pb2.ExtractFramesResponse]]:
+        """Takes the frames out of one video of an archive and lays them into packs.
+        The same request gives the same result.
+        """
+
+    @_abc_1.abstractmethod
+    def ProbeImage(
+        self,
+        request: _media_pb2.ProbeImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_media_pb2.ProbeImageResponse, _abc.Awaitable[_media_pb2.ProbeImageResponse]]:
+        """Looks at an image as an import would, and keeps nothing. An image that an
+        import would leave out is no error: `issues` says why.
+        """
+
+    @_abc_1.abstractmethod
+    def RenderImage(
+        self,
+        request: _media_pb2.RenderImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Draws an image of a dataset, upright, with its annotations: boxes, polygons,
+        lines, masks, skeletons, and the names of their classes in their colours. The answer
+        is the file itself.
+        """
+
+    @_abc_1.abstractmethod
+    def GetThumbnail(
+        self,
+        request: _media_pb2.GetThumbnailRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Answers with the preview of an image of a dataset, or a smaller one: WebP,
+        upright.
         """
 
 def add_MediaServiceServicer_to_server(servicer: MediaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
