@@ -1,16 +1,18 @@
 """Run-length encoded masks on whole columns: COCO's compressed strings to run lengths and back, areas, envelopes.
 
 The encoding is that of pycocotools (`rleToString` in maskApi.c): run lengths column by column, zeros first, from the
-third one on as the difference to the last but one, in signed groups of five bits. Rasters are left to OpenCV.
+third one on as the difference to the last but one, in signed groups of five bits. What meets polygons is in
+`framehouse.annotations.outlines`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from framehouse.annotations.geometry import Floats, Integers, starts
+from framehouse.annotations.geometry import Floats, Integers, lengths, spread, starts
 
 GROUPS = 7
 """Five bits each: enough for differences of 34 bits."""
@@ -112,3 +114,106 @@ def envelopes(runs: Runs, heights: Integers) -> Floats:
         [x, y, np.maximum.reduceat(right, begin) - x + 1, np.maximum.reduceat(bottom, begin) - y + 1], axis=1
     )
     return result
+
+
+def open_lists(column: pa.Array) -> Runs:
+    """Uncompressed counts, a list of run lengths each; null counts as no runs."""
+    return Runs(column.flatten().to_numpy(zero_copy_only=False).astype(np.int64), starts(lengths(column)))
+
+
+def list_column(runs: Runs) -> pa.Array:
+    """Run lengths as uncompressed counts, a list each."""
+    return pa.ListArray.from_arrays(pa.array(runs.offsets.astype(np.int32)), pa.array(runs.values))
+
+
+class Intervals(NamedTuple):
+    """The ones of masks: from position `begin` up to `end`, counted column by column."""
+
+    owner: Integers
+    """Mask that each belongs to."""
+    begin: Integers
+    end: Integers
+
+
+def intervals(runs: Runs) -> Intervals:
+    """The runs of ones, in order; none of them is empty."""
+    ends = np.cumsum(runs.values)
+    owner = runs.owners()
+    ends -= np.concatenate([[0], ends])[runs.offsets[:-1]][owner]
+    used = (runs.ordinals() % 2 == 1) & (runs.values > 0)
+    return Intervals(owner[used], (ends - runs.values)[used], ends[used])
+
+
+def union(parts: Intervals, pixels: Integers) -> Runs:
+    """Masks of what any of their parts covers; `pixels` is the size of each mask. The parts may lie in any order."""
+    return _combined(parts, pixels, lambda cover: cover > 0)
+
+
+def odd(parts: Intervals, pixels: Integers) -> Runs:
+    """Masks of what an odd number of their parts covers: a part within a part is a hole."""
+    return _combined(parts, pixels, lambda cover: cover % 2 == 1)
+
+
+def difference(one: Runs, other: Runs, pixels: Integers) -> Runs:
+    """What each mask of `one` covers and the mask of `other` in its place does not."""
+    first, second = intervals(one), intervals(other)
+    # Twice, so that it outweighs.
+    parts = (np.concatenate(arrays) for arrays in zip(first, second, second, strict=True))
+    return _combined(Intervals(*parts), pixels, lambda cover: cover == 1)
+
+
+def _combined(parts: Intervals, pixels: Integers, on: Callable[[Integers], NDArray[np.bool_]]) -> Runs:
+    # A position of its own ends each mask, or the last run of one would flow into the first of the next.
+    base = starts(pixels + 1)
+    edges = np.concatenate([base[parts.owner] + parts.begin, base[parts.owner] + parts.end])
+    steps = np.repeat([1, -1], len(parts.owner))
+    place, of = np.unique(edges, return_inverse=True)
+    covered = on(np.cumsum(np.bincount(of, steps, len(place)).astype(np.int64)))
+    turns = place[covered != np.concatenate([[False], covered[:-1]])] if len(place) else place
+    owner = np.searchsorted(base, turns, side="right") - 1
+    turns = turns - base[owner]
+    # Each mask's turns between its beginning and its end; no run of zeros follows ones that reach the end.
+    closed = np.zeros(len(pixels), bool)
+    closed[owner[turns == pixels[owner]]] = True
+    counts = np.bincount(owner, minlength=len(pixels)) + 1
+    offsets = starts(counts)
+    bounds = np.insert(turns, (offsets[1:] - np.arange(1, len(pixels) + 1)), pixels)
+    before = np.concatenate([[0], bounds[:-1]])
+    before[offsets[:-1]] = 0
+    values = bounds - before
+    if closed.any():
+        values = np.delete(values, offsets[1:][closed] - 1)
+        offsets = starts(counts - closed)
+    return Runs(values, offsets)
+
+
+def columns(parts: Intervals, heights: Integers) -> Intervals:
+    """The intervals cut where a column of their mask ends."""
+    height = heights[parts.owner]
+    first = parts.begin // height
+    counts = (parts.end - 1) // height - first + 1
+    column = spread(first, counts)
+    owner, height = np.repeat(parts.owner, counts), np.repeat(height, counts)
+    begin = np.maximum(np.repeat(parts.begin, counts), column * height)
+    end = np.minimum(np.repeat(parts.end, counts), (column + 1) * height)
+    return Intervals(owner, begin, end)
+
+
+def resize(runs: Runs, sizes: Integers, targets: Integers) -> Runs:
+    """Masks at other sizes, (n, 2) height and width each: every pixel is as the one that its centre falls on."""
+    cut = columns(intervals(runs), sizes[:, 0])
+    height, width = sizes[cut.owner].T
+    new_height, new_width = targets[cut.owner].T
+    column = cut.begin // height
+    top = _first_centre(cut.begin - column * height, height, new_height)
+    bottom = _first_centre(cut.end - column * height, height, new_height)
+    left = _first_centre(column, width, new_width)
+    counts = np.where(bottom > top, _first_centre(column + 1, width, new_width) - left, 0)
+    first = spread(left, counts) * np.repeat(new_height, counts)
+    parts = Intervals(np.repeat(cut.owner, counts), first + np.repeat(top, counts), first + np.repeat(bottom, counts))
+    return union(parts, targets.prod(axis=1))
+
+
+def _first_centre(edge: Integers, old: Integers, new: Integers) -> Integers:
+    """The first of `new` equal steps over a length of `old` whose centre is at `edge` or beyond; in whole numbers."""
+    return -((old - 2 * edge * new) // (2 * old))

@@ -7,7 +7,8 @@ answers for each shard with as many rows, and ingest joins the two with the labe
 import msgspec
 import pyarrow as pa
 
-from framehouse.annotations.schema import RANGE
+from framehouse.annotations.schema import NORMALISED, RANGE
+from framehouse.v1.conversion_pb2 import ReadOptions
 
 PLAN_FIELDS = [
     pa.field("path", pa.string()),
@@ -42,7 +43,7 @@ MEDIA_SCHEMA = pa.schema(
         pa.field("bytes", pa.int64()),
         pa.field("orientation", pa.int8()),
         pa.field("original", RANGE),
-        pa.field("normalised", RANGE),
+        pa.field("normalised", NORMALISED),
         pa.field("preview", RANGE),
     ]
 )
@@ -74,6 +75,14 @@ class Head(msgspec.Struct, frozen=True):
     """Row at which each shard begins, and the number of rows at the end: one more than there are shards."""
     has_bytes: bool
     """Whether the archive holds any images at all."""
+    options: bytes = b""
+    """A serialised ReadOptions."""
+    columns: list[str] = []
+    """Annotation columns that are wanted; none means all."""
+
+    def asked(self) -> ReadOptions:
+        """The options that the plan was made with."""
+        return ReadOptions.FromString(self.options)
 
 
 def with_head(schema: pa.Schema, head: Head) -> pa.Schema:

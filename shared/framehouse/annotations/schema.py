@@ -53,7 +53,9 @@ ANNOTATION_FIELDS = [
     pa.field("kind", pa.int8()),
     pa.field("label", pa.int32()),  # position in the label schema; -1 for none
     pa.field("bbox", BBOX),  # envelope of the shape; null where the kind has none
-    pa.field("rings", pa.list_(pa.list_(pa.float64()))),  # polygon, polyline, points: x0, y0, x1, y1 … a ring
+    # Polygon, polyline, points: x0, y0, x1, y1 … a ring. A cuboid: the four corners of its front in turn, then the four
+    # behind them in the same order.
+    pa.field("rings", pa.list_(pa.list_(pa.float64()))),
     pa.field("rle", pa.binary()),  # COCO's compressed counts of a mask, column-major
     pa.field("rle_size", pa.list_(pa.int32(), 2)),  # height, width of the mask
     pa.field("rotation", pa.float64()),  # degrees, clockwise, around the centre of bbox
@@ -86,6 +88,11 @@ RANGE = pa.struct(
 )
 """Where the bytes of an image lie."""
 
+NORMALISED = pa.struct(
+    [*RANGE, pa.field("width", pa.int32()), pa.field("height", pa.int32()), pa.field("format", pa.string())]
+)
+"""Where the bytes of a smaller form of an image lie, its size in pixels, upright, and its format: jpeg or png."""
+
 IMAGE_FIELDS = [
     pa.field("id", pa.string()),  # 32 hexadecimal digits, stable for the life of the dataset
     pa.field("path", pa.string()),  # relative, with extension; the image's identity
@@ -97,8 +104,8 @@ IMAGE_FIELDS = [
     pa.field("height", pa.int32()),
     pa.field("bytes", pa.int64()),
     pa.field("orientation", pa.int8()),  # EXIF orientation found, 1 to 8; null for none
-    pa.field("original", RANGE),
-    pa.field("normalised", RANGE),
+    pa.field("original", RANGE),  # null where there are no bytes, or only the normalised ones were kept
+    pa.field("normalised", NORMALISED),  # null where the original is small enough; coordinates are not in its pixels
     pa.field("preview", RANGE),
     pa.field("frame", pa.int64()),
     pa.field("image_attributes", pa.string()),  # a JSON object; null for none

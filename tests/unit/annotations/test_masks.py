@@ -51,3 +51,41 @@ def test_a_damaged_string_is_told_and_does_not_touch_its_neighbours() -> None:
     runs = masks.decode(pa.array([b"oooo", good, None, b"\xff\xff"], pa.binary()))
     six = np.full(4, 6)
     assert masks.valid(runs, six, six).tolist() == [False, True, False, False]
+
+
+def test_uncompressed_counts_and_back() -> None:
+    column = pa.array([[0, 4, 2], [6], []], pa.list_(pa.int64()))
+    runs = masks.open_lists(column)
+    assert masks.list_column(runs).equals(column)
+    assert masks.areas(runs).tolist() == [4, 0, 0]
+
+
+@given(st.lists(arrays.arrays(np.uint8, (3, 7, 5), elements=st.integers(0, 1)), max_size=4))
+def test_parts_are_put_together(stacks: list[np.ndarray]) -> None:
+    layers = [layer for stack in stacks for layer in stack]
+    runs = masks.decode(pa.array([item["counts"] for item in encoded(layers)], pa.binary()))
+    parts = masks.intervals(runs)
+    parts = parts._replace(owner=parts.owner // 3)
+    pixels = np.full(len(stacks), 35)
+    whole, holes = masks.union(parts, pixels), masks.odd(parts, pixels)
+    assert masks.encode(whole).to_pylist() == [item["counts"] for item in encoded([s.max(axis=0) for s in stacks])]
+    assert masks.encode(holes).to_pylist() == [
+        item["counts"] for item in encoded([(s.sum(axis=0) % 2).astype(np.uint8) for s in stacks])
+    ]
+    rest = masks.difference(whole, holes, pixels)
+    two = [(s.max(axis=0) & ~(s.sum(axis=0) % 2)).astype(np.uint8) for s in stacks]
+    assert masks.encode(rest).to_pylist() == [item["counts"] for item in encoded(two)]
+
+
+@given(rasters, st.integers(1, 20), st.integers(1, 20))
+def test_a_mask_at_another_size_has_the_pixels_under_its_centres(
+    images: list[np.ndarray], height: int, width: int
+) -> None:
+    runs = masks.decode(pa.array([item["counts"] for item in encoded(images)], pa.binary()))
+    sizes = np.array([image.shape for image in images], np.int64).reshape(-1, 2)
+    targets = np.full((len(images), 2), [height, width])
+    resized = masks.encode(masks.resize(runs, sizes, targets)).to_pylist()
+    rows = [((2 * np.arange(height) + 1) * h // (2 * height)) for h, _ in sizes.tolist()]
+    columns = [((2 * np.arange(width) + 1) * w // (2 * width)) for _, w in sizes.tolist()]
+    wanted = [image[np.ix_(r, c)] for image, r, c in zip(images, rows, columns, strict=True)]
+    assert resized == [item["counts"] for item in encoded(wanted)]
