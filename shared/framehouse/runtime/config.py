@@ -7,8 +7,9 @@ The same names configure a laptop and a cluster. A secret may lie in a file name
 import os
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,6 +26,9 @@ class Settings(BaseSettings):
     """Port of `/metrics`; unset takes the gRPC port plus 1000. The gateway serves it on its HTTP port."""
     http_port: int = 8080
     """Port of the gateway's HTTP/JSON face."""
+    public_url: str = ""
+    """Where clients reach the gateway's HTTP face, for instance `https://framehouse.example.com`; the URLs of images
+    begin with it. Empty takes `host` and `http_port`."""
     log_level: str = "info"
     drain_seconds: float = 20.0
     """How long calls in flight may go on after SIGTERM."""
@@ -58,6 +62,16 @@ class Settings(BaseSettings):
     """Life of an upload's URLs; GetUpload renews them."""
     download_expiry_seconds: int = 24 * 3600
     """Life of an export's URL."""
+    image_url_expiry_seconds: int = Field(3600, ge=1, le=7 * 24 * 3600)
+    """Life of the URL of an image or a preview, and up to five minutes more."""
+    url_signing_key: SecretStr = SecretStr("")
+    """What the URLs of images are signed with: the same random text for ingest and the gateway."""
+    fetch_urls: Literal["off", "public", "any"] = "off"
+    """Which URLs uploads are fetched from: none; those of public addresses; private and loopback ones too."""
+    s3_sources_file: str = ""
+    """JSON file of the buckets that uploads are fetched from, with their keys; empty means none."""
+    pack_grace_seconds: int = 7 * 24 * 3600
+    """How long packs and previews are kept that nothing refers to and nobody uses."""
     shard_images: int = 500
     """Images of one shard at most."""
     shard_bytes: int = 64 << 20

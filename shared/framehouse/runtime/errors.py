@@ -87,6 +87,12 @@ class FailedPrecondition(ServiceError):
     code = grpc.StatusCode.FAILED_PRECONDITION
 
 
+class PermissionDenied(ServiceError):
+    """The caller may not, or the settings do not allow it."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+
 class Aborted(ServiceError):
     """Somebody else changed the resource first; read it again and retry."""
 

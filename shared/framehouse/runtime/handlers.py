@@ -1,7 +1,8 @@
 """Turns the methods of a servicer into gRPC handlers: request id, deadline, metrics, logs and errors in one place.
 
 A servicer is a plain class with one coroutine (or asynchronous generator, for a stream) for each rpc of its contract,
-named like the rpc. It takes the request and nothing else, and raises `framehouse.runtime.errors`.
+named like the rpc. It takes the request, or the asynchronous iterator of the requests that a client streams, and
+nothing else, and raises `framehouse.runtime.errors`.
 """
 
 import asyncio
@@ -22,7 +23,8 @@ from framehouse.runtime.channels import DEADLINE
 from framehouse.runtime.errors import Internal, ServiceError, code_name
 from framehouse.runtime.telemetry import REQUEST_ID, RPC_SECONDS, logger
 
-Unary = Callable[[Message], Awaitable[Message]]
+Unary = Callable[[Any], Awaitable[Message]]
+"""Of a message, or of an asynchronous iterator of messages."""
 Streaming = Callable[[Message], AsyncIterator[Message]]
 
 
@@ -50,6 +52,8 @@ def _method_handler(method: MethodDescriptor, call: Any) -> "grpc.RpcMethodHandl
     write = GetMessageClass(method.output_type).SerializeToString
     if method.server_streaming:
         return grpc.unary_stream_rpc_method_handler(_streaming(method, call), read, write)
+    if method.client_streaming:
+        return grpc.stream_unary_rpc_method_handler(_unary(method, call), read, write)
     return grpc.unary_unary_rpc_method_handler(_unary(method, call), read, write)
 
 
@@ -83,10 +87,10 @@ class _Request:
 def _unary(method: MethodDescriptor, call: Unary) -> Any:
     answers = GetMessageClass(method.output_type)
 
-    async def answer(message: Message, context: "grpc.aio.ServicerContext[Any, Any]") -> Message:
+    async def answer(received: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Message:
         request = _Request(method, context)
         try:
-            response = await call(message)
+            response = await call(received)
             if not isinstance(response, answers):
                 raise TypeError(f"{method.full_name} answered with {type(response).__name__}")
         except asyncio.CancelledError:

@@ -20,7 +20,7 @@ import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc import status_pb2
+from google.rpc import error_details_pb2, status_pb2
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
@@ -143,6 +143,12 @@ def status_from(error: BaseException | None) -> status_pb2.Status:
             break
         error = deeper
     return status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message=str(error) if error else "unknown error")
+
+
+def reason_of(error: BaseException) -> str:
+    """The stable reason inside the error of a failed step; empty where it has none."""
+    info = error_details_pb2.ErrorInfo()
+    return next((info.reason for detail in status_from(error).details if detail.Unpack(info)), "")
 
 
 # --- inside a workflow
@@ -278,11 +284,16 @@ async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
         return
 
 
+def job_of(request_id: str) -> str:
+    """The id of the job that is started with a request id."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, request_id).hex
+
+
 async def start(
     workflow_name: str, request: Message, *, queue: str, kind: job_pb2.JobKind, target: str, request_id: str
 ) -> str:
     """Starts a job and answers with its name, `jobs/{job}`; with a `request_id` used before, the job of that time."""
-    job = uuid.uuid5(uuid.NAMESPACE_URL, request_id).hex if request_id else uuid.uuid4().hex
+    job = job_of(request_id) if request_id else uuid.uuid4().hex
     connection = await client()
     async with reaching_job_server():
         try:

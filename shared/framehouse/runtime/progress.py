@@ -4,11 +4,11 @@ A job's workflow is `Tracked`. A child of it sends what it did to its parent by 
 the parent's history stays short however many shards there are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from temporalio import workflow
 
-from framehouse.v1 import job_pb2
+from framehouse.v1 import conversion_pb2, job_pb2
 
 SIGNALS_A_STAGE = 20
 """A child tells its parent about every twentieth part of a stage."""
@@ -27,6 +27,11 @@ class Tracked:
         self._metadata.start_time.FromDatetime(workflow.info().start_time)
         for name, unit in stages:
             self._metadata.stages.add(name=name, unit=unit)
+
+    def add_stage(self, name: str, unit: str, before: str) -> None:
+        """Announces one more stage, which not every job has."""
+        place = next(i for i, stage in enumerate(self._metadata.stages) if stage.name == before)
+        self._metadata.stages.insert(place, job_pb2.JobStage(name=name, unit=unit))
 
     def begin(self, stage: str, total: int = 0) -> None:
         """A stage begins; `total` is 0 where it is not known yet."""
@@ -48,6 +53,11 @@ class Tracked:
     def set_issues(self, count: int) -> None:
         """All issues have been counted."""
         self._metadata.issue_count = count
+
+    def set_losses(self, losses: Iterable[conversion_pb2.Loss]) -> None:
+        """What the format that is being written cannot hold is known."""
+        del self._metadata.losses[:]
+        self._metadata.losses.extend(losses)
 
     def _stage(self, name: str) -> job_pb2.JobStage:
         return next(stage for stage in self._metadata.stages if stage.name == name)

@@ -22,6 +22,8 @@ from framehouse.runtime.topology import PORTS, services
 
 SERVER_OPTIONS = [
     ("grpc.so_reuseport", 0),
+    # A small upload in one message, a hundred thousand URLs.
+    ("grpc.max_receive_message_length", 20 << 20),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),

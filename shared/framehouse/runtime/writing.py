@@ -54,6 +54,22 @@ class WriteShards:
         await reporter.flush()
 
 
+async def plan_archive(
+    job: Tracked, prefix: str, table: dataset_pb2.Table, options: conversion_pb2.WriteOptions
+) -> conversion_pb2.PlanWriteResponse:
+    """Plans the writing of a table, and tells what the format cannot hold before anything is written."""
+    plan = await step(
+        conversion_pb2.PlanWriteRequest(table=table, options=options, output_key=_plan_key(prefix)),
+        conversion_pb2.PlanWriteResponse,
+    )
+    job.set_losses(plan.losses)
+    return plan
+
+
+def _plan_key(prefix: str) -> str:
+    return f"{prefix}write/plan"
+
+
 async def write_archive(
     job: Tracked,
     prefix: str,
@@ -63,12 +79,9 @@ async def write_archive(
     file_name: str,
 ) -> tuple[export_pb2.Export, Sequence[conversion_pb2.Loss]]:
     """Writes a table as an archive, and says what the format could not hold. `prefix` is the job's own."""
-    plan_key = f"{prefix}write/plan"
+    plan = await plan_archive(job, prefix, table, options)
+    plan_key = _plan_key(prefix)
     bundles = f"{prefix}write/shards/"
-    plan = await step(
-        conversion_pb2.PlanWriteRequest(table=table, options=options, output_key=plan_key),
-        conversion_pb2.PlanWriteResponse,
-    )
     job.begin("labels written", plan.shard_count)
     await in_children(
         WriteShards.run,

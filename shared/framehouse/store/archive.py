@@ -7,6 +7,7 @@ top. The bytes are left to `framehouse.store.packs`. The layout is that of APPNO
 import io
 import stat
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
-from framehouse.store.image_names import IMAGE_EXTENSIONS
+from framehouse.store.image_names import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from framehouse.store.issues import ERROR, WARNING, IssueLog
 
 INDEX_SCHEMA = pa.schema(
@@ -30,12 +31,20 @@ INDEX_SCHEMA = pa.schema(
         pa.field("size", pa.int64()),  # bytes after inflating
         pa.field("method", pa.int8()),  # 0 stored, 8 deflate
         pa.field("crc32", pa.uint32()),  # of the inflated bytes; null in a tar, which has none
+        pa.field("frame", pa.int64()),  # number in its video, from 0; null for what is no frame of a video
     ]
 )
 """One row a file, sorted by path."""
 
 SMALL = 1 << 20
 """Entries up to this many bytes may expand by any ratio: a black bitmap does, and is no danger."""
+
+LONGEST_NAME = 255
+"""Bytes of a file's or folder's name: more has room in no usual file system."""
+LONGEST_PATH = 4096
+"""Bytes of a path: more is opened by no usual system."""
+MOST_NAMES = (1 << 31) - 1
+"""Bytes of all paths of an archive together."""
 
 LOCAL_MAGIC = b"PK\3\4"
 END_MAGIC = b"PK\5\6"
@@ -86,10 +95,13 @@ METHODS = {
 }
 AES = 99
 
-LITTER = r"(?i)(^|/)(__MACOSX/|(\.DS_Store|Thumbs\.db|desktop\.ini|\._[^/]*)$)"
+LITTER = r"(?i)(^|/)(__MACOSX/|(\.DS_Store|Thumbs\.db|desktop\.ini|Icon\r|\._[^/]*)$)"
 ESCAPE = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)"
 FOLDER = r"[/\\]$"
 REDUNDANT = r"(^|/)\.(/|$)|//"
+CONTROL = r"[\x00-\x1f\x7f]"
+LONG = rf"[^/]{{{LONGEST_NAME + 1}}}"
+ARCHIVE = r"(?i)\.(zip|tar|tgz|tar\.(gz|zst|bz2|xz)|tzst|tbz2?|txz|7z|rar)$"
 
 LOOKS = [
     (b"PK\3\4", "a zip archive"),
@@ -129,7 +141,7 @@ def index_file(file: io.RawIOBase, key: str, limits: Settings) -> tuple[pa.Table
 
     `key` is what the index will name as the object. Folders and the litter of operating systems are dropped.
     `InvalidArgument` with one of the reasons ARCHIVE_UNKNOWN, ARCHIVE_TRUNCATED, ARCHIVE_DAMAGED, ARCHIVE_EMPTY,
-    ARCHIVE_SPLIT, ARCHIVE_ENCRYPTED, ARCHIVE_TOO_LARGE and ARCHIVE_TOO_MANY_ENTRIES.
+    ARCHIVE_SPLIT, ARCHIVE_ENCRYPTED, ARCHIVE_NESTED, ARCHIVE_TOO_LARGE and ARCHIVE_TOO_MANY_ENTRIES.
     """
     size = file.seek(0, io.SEEK_END)
     if size == 0:
@@ -139,18 +151,32 @@ def index_file(file: io.RawIOBase, key: str, limits: Settings) -> tuple[pa.Table
     check_count(directory.entry_count, limits)
     issues = IssueLog()
     chunks: list[pa.RecordBatch] = []
-    seen = 0
+    seen = letters = 0
     for data, starts in _headers(file, directory):
         seen += len(starts)
         check_count(seen, limits)
         chunks.append(_entries(data, starts, directory.prefix))
+        letters += chunks[-1]["path"].nbytes
+        check_names(letters)
+    if (seen - directory.entry_count) % (1 << 16):
+        issues.add(
+            "ARCHIVE_COUNT_DIFFERS",
+            WARNING,
+            "",
+            f"the archive says that it has {directory.entry_count:,} entries, and its directory has {seen:,}, all of "
+            "which were looked at",
+            "compare the number of files with what was packed; if some are missing, pack and send the archive again",
+        )
     table = pa.Table.from_batches(chunks, ENTRY_SCHEMA)
     table = drop_litter(table)
     if pc.all(table["encrypted"]).as_py():
         raise errors.InvalidArgument("the archive is encrypted; send it without a password", reason="ARCHIVE_ENCRYPTED")
     table = _leave_out(table, directory, limits, issues)
+    check_unpacked(table, limits)
+    remark(table["path"], issues)
     table = table.append_column("object", pa.repeat(key, table.num_rows))
     table = table.append_column("data_offset", pa.repeat(pa.scalar(-1, pa.int64()), table.num_rows))
+    table = table.append_column("frame", pa.nulls(table.num_rows, pa.int64()))
     table = table.set_column(table.column_names.index("method"), "method", table["method"].cast(pa.int8()))
     return table.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA).sort_by("path").combine_chunks(), issues
 
@@ -158,6 +184,11 @@ def index_file(file: io.RawIOBase, key: str, limits: Settings) -> tuple[pa.Table
 def is_image(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """For each path whether it is an image by its extension, as booleans."""
     return pc.match_substring_regex(paths, rf"(?i)\.({'|'.join(sorted(IMAGE_EXTENSIONS))})$")
+
+
+def is_video(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """For each path whether it is a video by its extension, as booleans."""
+    return pc.match_substring_regex(paths, rf"(?i)\.({'|'.join(sorted(VIDEO_EXTENSIONS))})$")
 
 
 def find_directory(file: io.RawIOBase, size: int) -> Directory:
@@ -285,11 +316,12 @@ def _entries(data: bytes, starts: NDArray[np.int64], prefix: int) -> pa.RecordBa
 
 def _names(data: bytes, raw: NDArray[np.uint8], starts: NDArray[np.int64], fixed: NDArray[Any]) -> pa.Array:
     """The names as text: gathered at once where they are ASCII, which they nearly always are."""
+    renamed = _renamed(raw, starts, fixed)
     lengths = fixed["name_length"].astype(np.int64)
     ends = np.cumsum(lengths)
     begins = ends - lengths
     letters = raw[np.repeat(starts + 46 - begins, lengths) + np.arange(ends[-1])]
-    if not (letters >= 0x80).any():
+    if not renamed and not (letters >= 0x80).any():
         offsets = np.concatenate([[0], ends]).astype(np.int32)
         return pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(letters))
     names: list[str] = []
@@ -299,7 +331,7 @@ def _names(data: bytes, raw: NDArray[np.uint8], starts: NDArray[np.int64], fixed
         extra_at = int(starts[i]) + 46 + len(name)
         names.append(
             name.decode("ascii")
-            if name.isascii()
+            if i not in renamed and name.isascii()
             else _decode(
                 name,
                 data[extra_at : extra_at + int(fixed["extra_length"][i])],
@@ -309,10 +341,24 @@ def _names(data: bytes, raw: NDArray[np.uint8], starts: NDArray[np.int64], fixed
     return pa.array(names, pa.string())
 
 
+def _renamed(raw: NDArray[np.uint8], starts: NDArray[np.int64], fixed: NDArray[Any]) -> set[int]:
+    """The entries that may have Info-ZIP's Unicode field, by the bytes that it begins with."""
+    found = np.flatnonzero((raw[:-1] == 0x75) & (raw[1:] == 0x70))
+    entry = np.searchsorted(starts, found, "right") - 1
+    found, entry = found[entry >= 0], entry[entry >= 0]
+    extra = starts[entry] + 46 + fixed["name_length"][entry]
+    inside = (found >= extra) & (found < extra + fixed["extra_length"][entry])
+    return set(entry[inside].tolist())
+
+
 def _decode(name: bytes, extra: bytes, utf8: bool) -> str:
-    """A name as text: Info-ZIP's Unicode field before all, then UTF-8 where flagged or written on Unix, else cp437."""
+    """A name as text: Info-ZIP's Unicode field before all, then UTF-8 where flagged or written on Unix, else cp437.
+
+    The field has the checksum of the name that it was made for, which somebody may have changed since.
+    """
     field = _extra(extra, 0x7075)
-    for candidate in ([field[5:]] if len(field) > 5 else []) + ([name] if utf8 else []):
+    fits = len(field) > 5 and field[0] == 1 and int.from_bytes(field[1:5], "little") == zlib.crc32(name)
+    for candidate in ([field[5:]] if fits else []) + ([name] if utf8 else []):
         try:
             return candidate.decode("utf-8")
         except UnicodeDecodeError:
@@ -366,10 +412,16 @@ def object_to_names(paths: pa.ChunkedArray) -> list[Objection]:
     """The objections to names that no file can have, or that would lead out of a folder."""
     return [
         Objection(
-            as_mask(pc.or_(pc.equal(paths, ""), pc.match_substring(paths, "\0"))),
+            as_mask(pc.or_(pc.equal(paths, ""), pc.match_substring_regex(paths, CONTROL))),
             "ENTRY_NAME_UNUSABLE",
-            "the name is empty or holds a NUL character",
+            "the name is empty or holds a control character, such as the end of a line",
             "rename the file",
+        ),
+        Objection(
+            as_mask(pc.greater(pc.binary_length(paths), LONGEST_PATH)),
+            "ENTRY_NAME_UNUSABLE",
+            f"the path has more than {LONGEST_PATH:,} bytes",
+            "rename the file, or its folders",
         ),
         Objection(
             as_mask(pc.match_substring_regex(paths, ESCAPE)),
@@ -397,6 +449,30 @@ def leave_out(table: pa.Table, objections: list[Objection], issues: IssueLog) ->
     if not kept.all():
         table = table.filter(pa.array(kept))
     return _drop_duplicates(table, issues)
+
+
+def remark(paths: pa.ChunkedArray, issues: IssueLog) -> None:
+    """Notes what is odd about the paths that are left: names that no file system has room for, archives in the archive.
+
+    `InvalidArgument` with the reason ARCHIVE_NESTED where all of them are archives.
+    """
+    long = paths.filter(pc.match_substring_regex(pc.cast(paths, pa.binary()), LONG))
+    text = (
+        f"a name in this path has more than {LONGEST_NAME} bytes, which no usual file system has room for; it is kept"
+    )
+    remedy = "rename the file, or unpacking an export of it will fail"
+    _note(issues, "ENTRY_NAME_LONG", long, [text] * len(long), remedy, severity=int(WARNING))
+    nested = paths.filter(pc.match_substring_regex(paths, ARCHIVE))
+    if 0 < len(nested) == len(paths):
+        raise errors.InvalidArgument(
+            f"there is nothing in it but other archives ({nested[0].as_py()!r}"
+            + (f" and {len(nested) - 1:,} more" if len(nested) > 1 else "")
+            + "); unpack them and send their files together, or import one of them alone",
+            reason="ARCHIVE_NESTED",
+        )
+    text = "an archive in the archive, which was not read"
+    remedy = "unpack it and pack its files with the others, or import it alone"
+    _note(issues, "ARCHIVE_NESTED", nested, [text] * len(nested), remedy, severity=int(WARNING))
 
 
 def _leave_out(table: pa.Table, directory: Directory, limits: Settings, issues: IssueLog) -> pa.Table:
@@ -543,6 +619,25 @@ def check_size(size: int, limits: Settings) -> None:
             f"the archive has {size:,} bytes; at most {limits.max_archive_bytes:,} are taken",
             reason="ARCHIVE_TOO_LARGE",
             facts={"size": str(size), "limit": str(limits.max_archive_bytes)},
+        )
+
+
+def check_unpacked(table: pa.Table, limits: Settings) -> None:
+    """Refuses an archive whose files have too many bytes together, unpacked. `table` has the column size."""
+    if (size := pc.sum(table["size"]).as_py() or 0) > limits.max_archive_bytes:
+        raise errors.InvalidArgument(
+            f"the archive unpacks to {size:,} bytes; at most {limits.max_archive_bytes:,} are taken",
+            reason="ARCHIVE_TOO_LARGE",
+            facts={"size": str(size), "limit": str(limits.max_archive_bytes)},
+        )
+
+
+def check_names(count: int) -> None:
+    """Refuses an archive whose paths have too many bytes together."""
+    if count > MOST_NAMES:
+        raise errors.InvalidArgument(
+            f"the paths in the archive have more than {MOST_NAMES:,} bytes together; split it",
+            reason="ARCHIVE_TOO_MANY_ENTRIES",
         )
 
 

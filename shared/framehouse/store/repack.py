@@ -15,7 +15,7 @@ import pyarrow as pa
 from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
 from framehouse.store import issues
-from framehouse.store.archive import SMALL, check_size, damaged
+from framehouse.store.archive import INDEX_SCHEMA, SMALL, check_size, damaged
 from framehouse.store.bucket import Bucket, MultipartWriter
 from framehouse.store.frames import BatchFile, write_batches
 from framehouse.store.issues import IssueLog
@@ -48,7 +48,7 @@ def repack(
     written is removed.
     """
     index_key = f"{key}.index"
-    if (known := _known(bucket, index_key)) is not None:
+    if (known := known_index(bucket, index_key)) is not None:
         return known
     written: list[str] = []
     try:
@@ -63,11 +63,13 @@ def repack(
     return table, log
 
 
-def _known(bucket: Bucket, index_key: str) -> tuple[pa.Table, IssueLog] | None:
+def known_index(bucket: Bucket, index_key: str) -> tuple[pa.Table, IssueLog] | None:
     """The index that an earlier run left, unless what it speaks of is gone."""
     if bucket.size(index_key) is None:
         return None
     file = BatchFile(bucket, index_key)
+    if file.schema != INDEX_SCHEMA:  # it was made by another release
+        return None
     table = pa.Table.from_batches(file.batches(), file.schema)
     if any(bucket.size(key) is None for key in table["object"].unique().to_pylist()):
         return None

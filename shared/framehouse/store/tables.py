@@ -8,16 +8,31 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 
 os.environ.setdefault("LANCE_LOG", "error")  # read as Lance is loaded, hence before
 
 import lance
+import lance.commit
 import lance.fragment
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from framehouse.runtime import errors
 from framehouse.runtime.config import settings
+from framehouse.store.bucket import bucket
+
+Integers = NDArray[np.int64]
+
+WINDOW_ROWS = 8192
+"""Rows that `rows_at` reads at once, wanted or not."""
+NEAR_ROWS = 256
+REWRITES_AT_ONCE = 8
+CACHE_BYTES = 128 << 20
+"""Of a file, some 80 kB are kept."""
 
 AWAY = re.compile(r"error sending request|connection closed|timed out|non-2xx status code: 5")
 """What Lance's errors say where the store does not answer; they have no types."""
@@ -64,10 +79,194 @@ def commit(key: str, schema: pa.Schema, fragments: Sequence[str], properties: Ma
     return int(table.version)
 
 
+def change(
+    key: str,
+    version: int,
+    deleted: Integers,
+    fragments: Sequence[str],
+    metadata: Mapping[str, str],
+    properties: Mapping[str, str],
+) -> int:
+    """Makes a new version of one that is there, and answers with it.
+
+    It is `version`, whatever came after that, without the rows at the addresses `deleted`, with the rows of `fragments`
+    after the others, and with `metadata` in its schema's. `Aborted` where somebody else commits at the same time.
+    """
+    with _errors(key):
+        table = open_table(key, version)
+        updated, removed = _without(table, deleted)
+        operations: list[lance.LanceOperation.BaseOperation] = []
+        if any(table.schema.metadata.get(name.encode()) != value.encode() for name, value in metadata.items()):
+            updates = lance.LanceOperation.UpdateMap(dict(metadata))
+            operations.append(lance.LanceOperation.UpdateConfig(schema_metadata_updates=updates))
+        if fragments or updated or removed:
+            new = [lance.FragmentMetadata.from_json(fragment) for fragment in fragments]
+            operations.append(lance.LanceOperation.Update(removed, updated, new))
+        if not operations:
+            return version
+        try:
+            return _commit_after(key, version, operations, properties)
+        except errors.Aborted:
+            _remove_deletions(key, updated)
+            raise
+
+
+def rewrite(
+    key: str, version: int, addresses: Integers, columns: Mapping[str, pa.Array], properties: Mapping[str, str]
+) -> int:
+    """Makes a new version, in which the rows at the addresses, ascending, have these values; answers with it.
+
+    As with `change`, it is `version` otherwise, whatever came after that, and `Aborted` likewise. Of the fragments that
+    have such a row these columns are written anew, and nothing else. In which version a row was last changed, which
+    Lance could note, is not noted: it would take more room than narrow columns do, and be read with every version.
+    """
+    if not len(addresses):
+        return version
+    with _errors(key):
+        table = open_table(key, version)
+        owners, firsts = np.unique(addresses >> 32, return_index=True)
+        names = list(columns)
+        types = [table.schema.field(name).type for name in names]
+
+        updated: list[lance.FragmentMetadata] = []
+        modified: set[int] = set()
+
+        def write(owner: int, first: int, end: int) -> None:
+            values = [columns[name][first:end].cast(type) for name, type in zip(names, types, strict=True)]
+            rows = pa.table([pa.array(addresses[first:end], pa.uint64()), *values], ["_rowaddr", *names])
+            fragment, fields = table.get_fragment(owner).update_columns(rows, "_rowaddr")
+            updated.append(fragment)
+            modified.update(fields)
+
+        try:
+            with ThreadPoolExecutor(REWRITES_AT_ONCE) as pool:
+                list(pool.map(write, owners, firsts, [*firsts[1:], len(addresses)]))
+            operation = lance.LanceOperation.Update(
+                updated_fragments=updated, fields_modified=sorted(modified), update_mode="rewrite_columns"
+            )
+            return _commit_after(key, version, [operation], properties)
+        except BaseException:
+            bucket().remove([f"{key.rstrip('/')}/data/{fragment.files[-1].path}" for fragment in updated])
+            raise
+
+
+def _commit_after(
+    key: str, version: int, operations: Sequence[lance.LanceOperation.BaseOperation], properties: Mapping[str, str]
+) -> int:
+    """Commits the operations on `version`, which is made the newest first where it is not."""
+    made = int(open_table(key).version)
+    restore = [lance.LanceOperation.Restore(version)] if made != version else []
+    for operation in (*restore, *operations):
+        made = _commit_next(key, operation, made, properties)
+    return made
+
+
+def _without(table: lance.LanceDataset, deleted: Integers) -> tuple[list[lance.FragmentMetadata], list[int]]:
+    """The fragments that lose some of their rows, as they are then, and the ids of those that lose all."""
+    updated, removed = [], []
+    owner = deleted >> 32
+    for fragment in np.unique(owner).tolist():
+        offsets = np.sort(deleted[owner == fragment] & 0xFFFFFFFF)
+        left = table.get_fragment(fragment).delete_rows(offsets.tolist())
+        if left is None:
+            removed.append(fragment)
+        else:
+            updated.append(left)
+    return updated, removed
+
+
+def _commit_next(
+    key: str, operation: lance.LanceOperation.BaseOperation, version: int, properties: Mapping[str, str]
+) -> int:
+    """Commits directly after `version`. Lance alone would take in what others committed since."""
+    transaction = lance.Transaction(version, operation, transaction_properties=dict(properties))
+    busy = errors.Aborted(f"somebody else changes the table {key!r} at the same time", reason="TABLE_BUSY")
+    try:
+        table = lance.LanceDataset.commit(_uri(key), transaction, storage_options=storage_options(), max_retries=0)
+    except lance.commit.CommitConflictError as error:
+        raise busy from error
+    if table.version != version + 1:
+        raise busy
+    return int(table.version)
+
+
+def discard(key: str, fragments: Iterable[str]) -> None:
+    """Removes fragments that no version has."""
+    files = [file["path"] for fragment in fragments for file in json.loads(fragment)["files"]]
+    bucket().remove([f"{key.rstrip('/')}/data/{file}" for file in files])
+
+
+def _remove_deletions(key: str, fragments: Iterable[lance.FragmentMetadata]) -> None:
+    paths = [one.deletion_file.path(one.id) for one in fragments if one.deletion_file]
+    bucket().remove([f"{key.rstrip('/')}/{path}" for path in paths])
+
+
+def rows_at(table: lance.LanceDataset, places: Integers, columns: Sequence[str]) -> pa.Table:
+    """Some rows of a table, by their places from 0, ascending.
+
+    Rows that lie near each other are read with those between them: reading one alone takes some 20 ms where it has
+    lists of lists, a row of a run 50 µs.
+    """
+    names = list(columns)
+    found = [table.schema.empty_table().select(names)]
+    with _errors(table.uri):
+        for window in np.split(places, np.flatnonzero(np.diff(places // WINDOW_ROWS)) + 1):
+            if not len(window):
+                continue
+            first, span = int(window[0]), int(window[-1] - window[0]) + 1
+            if span > len(window) * NEAR_ROWS:
+                found.append(table.take(window.tolist(), columns=names))
+                continue
+            run = table.to_table(columns=names, offset=first, limit=span)
+            found.append(run if span == len(window) else run.take(pa.array(window - first)))
+    return pa.concat_tables(found)
+
+
+def take(table: lance.LanceDataset, places: Integers, columns: Sequence[str]) -> pa.Table:
+    """Rows of a table, by their places from 0 in any order, each read by itself and all at once."""
+    with _errors(table.uri):
+        return table.take(places.tolist(), columns=list(columns))
+
+
+def rows_of(table: lance.LanceDataset, fragments: Sequence[lance.LanceFragment], columns: Sequence[str]) -> pa.Table:
+    """All rows of some fragments of a table, one after the other."""
+    with _errors(table.uri):
+        # One file after the other costs mostly waiting, and all is kept anyway.
+        scanner = table.scanner(
+            columns=list(columns), fragments=list(fragments), scan_in_order=True, fragment_readahead=len(fragments)
+        )
+        return scanner.to_table()
+
+
+def batches(
+    table: lance.LanceDataset, columns: Sequence[str], rows: int, *, with_address: bool = False, ahead: int = 1
+) -> Iterator[pa.RecordBatch]:
+    """All rows of a table in order, at most `rows` at a time, in memory that does not grow with it.
+
+    `ahead`: fragments that are read before they are asked for; narrow columns come thrice as fast with some.
+    """
+    with _errors(table.uri):
+        # Lance reads far ahead unless told otherwise.
+        yield from table.to_batches(
+            columns=list(columns),
+            batch_size=rows,
+            batch_readahead=2,
+            fragment_readahead=ahead,
+            with_row_address=with_address,
+        )
+
+
 def open_table(key: str, version: int | None = None) -> lance.LanceDataset:
     """The table at `key`, as it was at a version; None takes the newest. `NotFound` where there is none."""
     with _errors(key):
-        return lance.dataset(_uri(key), version=version, storage_options=storage_options())
+        return lance.dataset(_uri(key), version=version, storage_options=storage_options(), session=_cache())
+
+
+@cache
+def _cache() -> lance.Session:
+    """What is known of the files of tables, for all that this process opens. Read anew, it takes longer than the data
+    of a narrow column."""
+    return lance.Session(index_cache_size_bytes=CACHE_BYTES, metadata_cache_size_bytes=CACHE_BYTES)
 
 
 def storage_options() -> dict[str, str]:

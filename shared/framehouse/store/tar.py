@@ -18,13 +18,16 @@ from framehouse.runtime.config import Settings
 from framehouse.store.archive import (
     FOLDER,
     INDEX_SCHEMA,
+    LONGEST_PATH,
     Objection,
     check_count,
+    check_names,
     damaged,
     drop_litter,
     leave_out,
     looks_like,
     object_to_names,
+    remark,
     tidied,
 )
 from framehouse.store.bucket import Bucket
@@ -119,12 +122,16 @@ def index_members(
 ) -> tuple[pa.Table, IssueLog]:
     """The index (INDEX_SCHEMA) of a tar's entries, and what was left out of it. `report` is told the entries so far.
 
-    `InvalidArgument` with one of the reasons ARCHIVE_EMPTY and ARCHIVE_TOO_MANY_ENTRIES, and those of `members`.
+    `InvalidArgument` with one of the reasons ARCHIVE_EMPTY, ARCHIVE_NESTED and ARCHIVE_TOO_MANY_ENTRIES, and those of
+    `members`.
     """
     chunks: list[pa.RecordBatch] = []
+    letters = 0
     entries = _counted(found, limits, report)
     while rows := list(islice(entries, ROWS)):
         chunks.append(_batch(rows))
+        letters += chunks[-1]["path"].nbytes
+        check_names(letters)
     if not chunks:
         raise errors.InvalidArgument("the archive holds no files", reason="ARCHIVE_EMPTY")
     table = drop_litter(pa.Table.from_batches(chunks))
@@ -146,6 +153,7 @@ def index_members(
     ]
     issues = IssueLog()
     table = leave_out(table, objections, issues)
+    remark(table["path"], issues)
     return table.select(INDEX_SCHEMA.names).cast(INDEX_SCHEMA).sort_by("path").combine_chunks(), issues
 
 
@@ -170,6 +178,7 @@ def _batch(rows: list[Located]) -> pa.RecordBatch:
         "size": size,
         "method": pa.array(np.zeros(len(rows), np.int8)),
         "crc32": pa.array(checksums, pa.uint32()),
+        "frame": pa.nulls(len(rows), pa.int64()),
         "kind": kind,
         "folder": pc.or_(pc.match_substring_regex(names, FOLDER), pc.equal(kind, int(Kind.FOLDER))),
     }
@@ -228,7 +237,8 @@ def members(file: Forward) -> Iterator[Member]:
         if kind == SPARSE_TYPE:
             at += _sparse_extensions(file, block)
         name = fields.get(b"GNU.sparse.name") or fields.get(b"path") or _name(block)
-        yield Member(_text(name), Kind.OTHER if sparse else KINDS.get(kind, Kind.OTHER), at, size)
+        # What is cut here is left out for its length; many of them at once would take much memory.
+        yield Member(_text(name[: LONGEST_PATH + 1]), Kind.OTHER if sparse else KINDS.get(kind, Kind.OTHER), at, size)
         at += _padded(size)
 
 

@@ -39,6 +39,9 @@ class Jobs:
         for number in range(3):
             yield operations_pb2.Operation(name=f"{request.name}/{number}")
 
+    async def RetryJob(self, request: job_pb2.RetryJobRequest) -> operations_pb2.Operation:
+        return operations_pb2.Operation(name=request.name)
+
     async def CancelJob(self, request: job_pb2.CancelJobRequest) -> empty_pb2.Empty:
         return empty_pb2.Empty()
 

@@ -1,9 +1,13 @@
 """Reading a zip's directory: what is taken, what is left out and why, and that no bytes whatever break it."""
 
 import io
+import resource
+import struct
 import tarfile
+import time
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 
 import pyarrow as pa
@@ -13,6 +17,7 @@ from hypothesis import strategies as st
 
 from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
+from framehouse.store import archive as zips
 from framehouse.store.archive import INDEX_SCHEMA, index_file, is_image
 
 LIMITS = Settings()
@@ -53,7 +58,8 @@ def test_an_index_is_sorted_by_path_and_says_where_each_entry_lies() -> None:
 
 
 def test_folders_and_litter_are_dropped_silently() -> None:
-    names = ("dir/", "__MACOSX/dir/._a.jpg", "dir/.DS_Store", "Thumbs.db", "x/desktop.ini", "x/._b.jpg", "dir/a.jpg")
+    litter = ("__MACOSX/dir/._a.jpg", "dir/.DS_Store", "Thumbs.db", "x/desktop.ini", "x/._b.jpg", "x/Icon\r")
+    names = ("dir/", *litter, "dir/a.jpg")
     table, issues = index(zip_of(*((name, b"") for name in names)))
     assert (table["path"].to_pylist(), issues) == (["dir/a.jpg"], [])
 
@@ -81,18 +87,77 @@ def test_names_are_utf8_where_said_so_and_cp437_otherwise() -> None:
     assert index(unix)[0]["path"].to_pylist() == ["grün.jpg"]
 
 
-def test_links_and_unsupported_methods_are_left_out() -> None:
-    link = zipfile.ZipInfo("link.jpg")
-    link.create_system, link.external_attr = 3, 0o120777 << 16
-    packed = zipfile.ZipInfo("a.bz2")
+def with_unicode_name(name: str, unicode: str, of: str | None = None) -> zipfile.ZipInfo:
+    """An entry with Info-ZIP's Unicode field, made for the name `of`."""
+    entry = zipfile.ZipInfo(name)
+    value = struct.pack("<BI", 1, zlib.crc32((of or name).encode())) + unicode.encode()
+    entry.extra = struct.pack("<HH4sHH", 0x9999, 4, b"up!!", 0x7075, len(value)) + value
+    return entry
+
+
+def test_the_unicode_field_counts_before_the_name_that_it_was_made_for() -> None:
+    plain = ("group.jpg", b""), ("upper.jpg", b"")
+    named = with_unicode_name("??.jpg", "日本.jpg"), with_unicode_name("!!.jpg", "名前.jpg")
+    table, issues = index(zip_of((named[0], b"1"), *plain, (named[1], b"2")))
+    assert (table["path"].to_pylist(), issues) == (["group.jpg", "upper.jpg", "名前.jpg", "日本.jpg"], [])
+    table, _ = index(zip_of((with_unicode_name("renamed.jpg", "日本.jpg", of="before.jpg"), b"")))
+    assert table["path"].to_pylist() == ["renamed.jpg"]
+
+
+@pytest.mark.parametrize("letter", ["\n", "\r", "\t", "\x1b", "\x01", "\x7f"])
+def test_names_with_control_characters_are_left_out(letter: str) -> None:
+    table, issues = index(zip_of((f"a{letter}b.jpg", b""), ("ä\x85.jpg", b""), ("a b.jpg", b"")))
+    assert table["path"].to_pylist() == ["a b.jpg", "ä\x85.jpg"]
+    assert issues == [("ENTRY_NAME_UNUSABLE", f"a{letter}b.jpg")]
+
+
+def test_names_longer_than_files_can_have_are_told_and_paths_longer_than_that_left_out() -> None:
+    fine, long, wide, endless = "d/" * 200 + "a" * 255, "x" * 300 + ".jpg", "ü" * 128, "d/" * 2048 + "a.jpg"
+    table, issues = index(zip_of(*((name, b"") for name in (fine, long, wide, endless))))
+    assert table["path"].to_pylist() == sorted([fine, long, wide])
+    assert issues == [("ENTRY_NAME_UNUSABLE", endless), ("ENTRY_NAME_LONG", long), ("ENTRY_NAME_LONG", wide)]
+
+
+def test_links_devices_and_unsupported_methods_are_left_out() -> None:
+    special = []
+    for name, mode in (
+        ("link.jpg", 0o120777),
+        ("device.jpg", 0o020666),
+        ("disk.jpg", 0o060666),
+        ("pipe.jpg", 0o010644),
+    ):
+        entry = zipfile.ZipInfo(name)
+        entry.create_system, entry.external_attr = 3, mode << 16
+        special.append((entry, b"/etc/passwd"))
+    packed = zipfile.ZipInfo("a.bmp")
     packed.compress_type = zipfile.ZIP_BZIP2
-    _, issues = index(zip_of((link, b"/etc/passwd"), (packed, b"a" * 100), ("a.jpg", b"")))
-    assert issues == [("ENTRY_IS_LINK", "link.jpg"), ("ENTRY_METHOD_UNSUPPORTED", "a.bz2")]
+    table, issues = index(zip_of(*special, (packed, b"a" * 100), ("a.jpg", b"")))
+    assert table["path"].to_pylist() == ["a.jpg"]
+    assert issues == [
+        *(("ENTRY_IS_LINK", entry.filename) for entry, _ in special),
+        ("ENTRY_METHOD_UNSUPPORTED", "a.bmp"),
+    ]
+
+
+def test_an_archive_in_the_archive_is_told_and_one_of_archives_alone_refused() -> None:
+    inner = zip_of(("b.jpg", b"b"))
+    table, issues = index(zip_of(("a.jpg", b""), ("more/inner.ZIP", inner), ("old.tar.gz", b"x")))
+    assert table["path"].to_pylist() == ["a.jpg", "more/inner.ZIP", "old.tar.gz"]
+    assert issues == [("ARCHIVE_NESTED", "more/inner.ZIP"), ("ARCHIVE_NESTED", "old.tar.gz")]
+    code, text = reason(zip_of(("part1.zip", inner), ("part2.zip", inner)))
+    assert code == "ARCHIVE_NESTED"
+    assert "'part1.zip' and 1 more" in text
 
 
 def test_a_bomb_is_left_out_and_a_small_black_bitmap_is_not() -> None:
     _, issues = index(zip_of(("bomb", bytes(4 << 20)), ("black.bmp", bytes(1 << 20))))
     assert issues == [("ENTRY_EXPANDS_TOO_MUCH", "bomb")]
+
+
+def test_many_small_bombs_are_one() -> None:
+    data = zip_of(*((f"{number}.bmp", bytes(1 << 20)) for number in range(4)))
+    assert reason(data, Settings(max_archive_bytes=(4 << 20) - 1))[0] == "ARCHIVE_TOO_LARGE"
+    assert index(data, Settings(max_archive_bytes=4 << 20))[0].num_rows == 4
 
 
 def test_of_a_path_twice_the_last_counts() -> None:
@@ -109,6 +174,86 @@ def test_entries_that_share_bytes_are_left_out() -> None:
     data[at : at + 4] = bytes(4)
     table, issues = index(bytes(data))
     assert (table.num_rows, issues) == (1, [("ENTRY_DAMAGED", "b.jpg")])
+
+
+def lying(data: bytes, name: str, **fields: int) -> bytes:
+    """A zip whose directory says other things of an entry: fields of `archive.CENTRAL`."""
+    changed = bytearray(data)
+    at = data.rindex(name.encode()) - zips.CENTRAL.itemsize
+    for field, value in fields.items():
+        kind, offset = zips.CENTRAL.fields[field][:2]
+        changed[at + offset : at + offset + kind.itemsize] = value.to_bytes(kind.itemsize, "little")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"stored_size": 1 << 20},
+        {"stored_size": 0xFFFFFFFE, "size": 0xFFFFFFFE},
+        {"stored_size": 0xFFFFFFFF},
+        {"size": 499},
+        {"size": 0xFFFFFFFF},
+        {"offset": 1 << 20},
+        {"offset": 0xFFFFFFFE},
+        {"offset": 0xFFFFFFFF},
+        {"offset": 0},
+        {"offset": 100},
+    ],
+)
+def test_an_entry_that_cannot_be_where_the_directory_says_is_left_out(lie: dict[str, int]) -> None:
+    stored = zipfile.ZipInfo("b.jpg")
+    data = zip_of(("a.jpg", bytes(range(250)) * 4), (stored, b"b" * 500))
+    table, issues = index(lying(data, "b.jpg", **lie))
+    assert (table["path"].to_pylist(), issues) == (["a.jpg"], [("ENTRY_DAMAGED", "b.jpg")])
+
+
+@pytest.mark.parametrize("place", [-1, -(1 << 40), 1 << 40, (1 << 63) - 1])
+@pytest.mark.parametrize("field", ["size", "stored_size", "offset"])
+def test_a_lie_of_64_bits_is_left_out(field: str, place: int) -> None:
+    wide = zipfile.ZipInfo("b.jpg")
+    wide.extra = struct.pack("<HHq", 0x0001, 8, place)
+    data = zip_of(("a.jpg", b"a"), (wide, b"b" * 500))
+    table, issues = index(lying(data, "b.jpg", **{field: 0xFFFFFFFF}))
+    assert (table["path"].to_pylist(), issues) == (["a.jpg"], [("ENTRY_DAMAGED", "b.jpg")])
+
+
+@pytest.mark.parametrize("said", [0, 1, 3, 60_000])
+def test_a_directory_of_another_number_of_entries_is_told_and_read(said: int) -> None:
+    data = bytearray(zip_of(("a.jpg", b"a"), ("b.jpg", b"b")))
+    data[-12:-10] = said.to_bytes(2, "little")
+    table, issues = index(bytes(data))
+    assert (table["path"].to_pylist(), issues) == (["a.jpg", "b.jpg"], [("ARCHIVE_COUNT_DIFFERS", "")])
+
+
+SIZE, OFFSET = -10, -6
+"""Of the directory, in the end record."""
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "code"),
+    [
+        (SIZE, 1, ""),  # no entry is lost by that
+        (SIZE, 1 << 20, ""),
+        (SIZE, -1, "ARCHIVE_DAMAGED"),
+        (OFFSET, 1, "ARCHIVE_DAMAGED"),
+        (OFFSET, -1, "ARCHIVE_TRUNCATED"),
+        (OFFSET, 1 << 30, "ARCHIVE_DAMAGED"),
+    ],
+)
+def test_a_directory_that_is_elsewhere_than_said_is_refused(field: int, change: int, code: str) -> None:
+    data = bytearray(zip_of(("a.jpg", b"a"), ("b.jpg", b"b")))
+    value = int.from_bytes(data[field : field + 4], "little") + change
+    data[field : field + 4] = value.to_bytes(4, "little")
+    if code:
+        assert reason(bytes(data))[0] == code
+    else:
+        assert index(bytes(data))[0].num_rows == 2
+
+
+def test_paths_of_more_bytes_than_can_be_kept_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zips, "MOST_NAMES", 1000)
+    assert reason(zip_of(*((f"{number}" * 60, b"") for number in range(20))))[0] == "ARCHIVE_TOO_MANY_ENTRIES"
 
 
 def test_bytes_before_and_a_comment_after_the_archive_are_no_trouble() -> None:
@@ -165,12 +310,23 @@ def test_images_are_known_by_their_extension_in_any_case() -> None:
 SAMPLE = zip_of(("dir/a.jpg", b"a" * 300), ("b.txt", b"b"), ("grün.png", b""), comment=b"c" * 9)
 
 
+SECONDS = 2.0
+BYTES = 64 << 20
+"""Of memory, for archives of a kilobyte, whatever they announce."""
+
+
 def only_refuses(data: bytes) -> None:
+    began = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         table, _ = index(data)
-    except errors.InvalidArgument:
-        return
-    assert all(0 <= row["header_offset"] < len(data) for row in table.to_pylist())
+    except errors.InvalidArgument as refusal:
+        assert refusal.reason.startswith("ARCHIVE_")
+    else:
+        assert all(0 <= row["header_offset"] < len(data) for row in table.to_pylist())
+        assert pa.compute.all(pa.compute.less_equal(table["size"], max(1 << 20, 200 * len(data)))).as_py()
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10 < BYTES
+    assert time.perf_counter() - began < SECONDS
 
 
 @given(st.binary(max_size=400))

@@ -1,7 +1,9 @@
 """Reading the headers of a tar: what is taken, what is left out and why, and that no bytes whatever break it."""
 
 import io
+import resource
 import tarfile
+import time
 
 import pyarrow as pa
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
+from framehouse.store import archive as names
 from framehouse.store.archive import INDEX_SCHEMA
 from framehouse.store.tar import Located, index_members, is_tar, members
 
@@ -97,8 +100,36 @@ def test_sizes_beyond_eight_gigabytes_are_read() -> None:
         assert (member.path, member.size) == ("large.bin", 9 << 30)
 
 
+def test_names_that_no_file_should_have_are_left_out_or_told() -> None:
+    fine, long, endless = "d/" * 200 + "a" * 255, "x" * 300 + ".jpg", "d/" * 400_000 + "a.jpg"
+    table, issues = index(tar_of(*((name, b"") for name in (fine, "a\nb.jpg", long, endless)), form=tarfile.PAX_FORMAT))
+    assert table["path"].to_pylist() == sorted([fine, long])
+    assert issues == [
+        ("ENTRY_NAME_UNUSABLE", "a\nb.jpg"),
+        ("ENTRY_NAME_UNUSABLE", endless[: names.LONGEST_PATH + 1]),
+        ("ENTRY_NAME_LONG", long),
+    ]
+
+
+def test_paths_of_more_bytes_than_can_be_kept_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "MOST_NAMES", 1000)
+    assert reason(tar_of(*((f"{number}" * 60, b"") for number in range(20)))) == "ARCHIVE_TOO_MANY_ENTRIES"
+
+
+def test_an_archive_in_the_archive_is_told_and_one_of_archives_alone_refused() -> None:
+    inner = tar_of(("b.jpg", b"b"))
+    assert index(tar_of(("a.jpg", b"a"), ("b.tar", inner)))[1] == [("ARCHIVE_NESTED", "b.tar")]
+    assert reason(tar_of(("a.tar", inner), ("b.tar", inner))) == "ARCHIVE_NESTED"
+
+
 def test_links_devices_and_pipes_are_left_out() -> None:
-    kinds = {"hard": tarfile.LNKTYPE, "soft": tarfile.SYMTYPE, "dev": tarfile.CHRTYPE, "pipe": tarfile.FIFOTYPE}
+    kinds = {
+        "hard": tarfile.LNKTYPE,
+        "soft": tarfile.SYMTYPE,
+        "dev": tarfile.CHRTYPE,
+        "disk": tarfile.BLKTYPE,
+        "pipe": tarfile.FIFOTYPE,
+    }
     entries = [special(f"{name}.jpg", kind, "/etc/passwd") for name, kind in kinds.items()]
     table, issues = index(tar_of(("a.jpg", b"1"), *entries, ("z.jpg", b"2")))
     assert table["path"].to_pylist() == ["a.jpg", "z.jpg"]
@@ -185,12 +216,22 @@ def mended(data: bytes) -> bytes:
     return bytes(blocks)
 
 
+SECONDS = 2.0
+BYTES = 64 << 20
+"""Of memory, for archives of a few kilobytes, whatever they announce."""
+
+
 def only_refuses(data: bytes) -> None:
+    began = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         table, _ = index(data)
-    except errors.InvalidArgument:
-        return
-    assert all(0 < row["data_offset"] <= len(data) - row["size"] for row in table.to_pylist())
+    except errors.InvalidArgument as refusal:
+        assert refusal.reason.startswith("ARCHIVE_")
+    else:
+        assert all(0 < row["data_offset"] <= len(data) - row["size"] for row in table.to_pylist())
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10 < BYTES
+    assert time.perf_counter() - began < SECONDS
 
 
 @given(st.binary(max_size=1200))
