@@ -1,36 +1,57 @@
 """One shard of an import: the images of a batch of the read plan, from their ranges in a pack to rows and previews.
 
-Bytes are fetched one request ahead while images are decoded, and a few images are held at a time. What a single image
-is, is said by `services.media.decode`.
+Bytes are fetched one request ahead while images are decoded, and a few images are held at a time; those that an earlier
+import looked at are taken as it left them. What a single image is, is said by `services.media.decode`.
 """
 
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from framehouse.annotations.plan import MEDIA_SCHEMA
 from framehouse.runtime import jobs
 from framehouse.runtime.config import settings
-from framehouse.store.bucket import Bucket
+from framehouse.store.bucket import Bucket, MultipartWriter
 from framehouse.store.frames import BatchFile, write_batches
 from framehouse.store.issues import ERROR, INFO, IssueLog
 from framehouse.store.packs import Entry, content_hash, read_entries
-from framehouse.v1 import media_pb2
-from services.media.decode import Picture, Unusable, is_expected, look, too_large
+from framehouse.v1 import ingest_pb2, media_pb2
+from services.media import contents
+from services.media.contents import Known
+from services.media.decode import Picture, is_expected, look
+from services.media.findings import Remark, Unusable, check_size, extension_differs, too_large
 
 IN_FLIGHT = 4
 """Images of one shard that are with the decoders at once."""
 
 Record = dict[str, Any]
 """A row of the plan, or one of MEDIA_SCHEMA, in which what is absent is null."""
-Result = tuple[Picture, str] | Unusable
-"""What an image is, and its hash; or why it cannot be used."""
+Result = Picture | Known | Unusable
+"""What an image is, or why it cannot be used."""
+
+
+class Looked(NamedTuple):
+    """What became of an image."""
+
+    row: int
+    entry: Entry
+    hash: str
+    result: Result
+
+
+def nothing_known(request: ingest_pb2.LookUpContentsRequest) -> ingest_pb2.LookUpContentsResponse:
+    """The answer of an ingest that never saw an image."""
+    return ingest_pb2.LookUpContentsResponse()
+
+
+def not_recorded(request: ingest_pb2.RecordContentsRequest) -> None:
+    """Forgets what was found out."""
 
 
 @cache
@@ -39,31 +60,46 @@ def decoders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(settings().concurrent_activities, thread_name_prefix="decode")
 
 
-def process_shard(bucket: Bucket, request: media_pb2.ProcessShardRequest) -> media_pb2.ProcessShardResponse:
-    """What `MediaService.ProcessShard` promises."""
+def process_shard(
+    bucket: Bucket,
+    request: media_pb2.ProcessShardRequest,
+    look_up: Callable[[ingest_pb2.LookUpContentsRequest], ingest_pb2.LookUpContentsResponse] = nothing_known,
+    record: Callable[[ingest_pb2.RecordContentsRequest], object] = not_recorded,
+) -> media_pb2.ProcessShardResponse:
+    """What `MediaService.ProcessShard` promises. `look_up` and `record` are ingest's, which knows earlier imports."""
     plan = BatchFile(bucket, request.plan_key).batch(request.shard)
     records: list[Record] = plan.to_pylist()
     log = IssueLog()
     rows: list[Record] = [{"usable": False} for _ in records]
     wanted = _wanted(records, rows, log)
     full = request.depth != media_pb2.MEDIA_DEPTH_HEADER
+    known: dict[str, Known] = {}
+    if full:
+        known = contents.look_up(look_up, [records[i] for i in wanted], request.max_side, request.derived_key)
+    found: list[ingest_pb2.Content] = []
     byte_count = 0
     with ExitStack() as stack:
-        previews = stack.enter_context(bucket.writer(request.derived_key)) if full and wanted else None
-        looks = _looks(bucket, plan, wanted, min_side=request.min_side, preview=full)
-        for done, (i, entry, result) in enumerate(looks, 1):
+        derived = _Derived(bucket, contents.derived_key(request.derived_key, known), stack)
+        for done, (i, entry, digest, result) in enumerate(_looks(bucket, plan, wanted, known, request), 1):
             jobs.report(done)
             byte_count += len(entry.data)
+            path = _name(records[i])
             if isinstance(result, Unusable):
-                log.add(result.code, ERROR, _name(records[i]), result.message, result.remedy)
+                log.add(result.code, ERROR, path, result.message, result.remedy)
                 continue
-            rows[i] = _row(records[i], entry, *result)
-            picture = result[0]
-            if previews is not None and picture.preview is not None:
-                rows[i]["preview"] = _stored(request.derived_key, previews.position, picture.preview)
-                previews.write(picture.preview)
-            _remark(log, _name(records[i]), picture)
+            if isinstance(result, Picture):
+                row = _row(records[i], entry, result, digest)
+                derived.keep(result, row)
+                if full:
+                    found.append(contents.content(row, result.remarks))
+            else:
+                row = dict(result.row)
+            _remark(log, path, row["format"], result.remarks)
+            if request.drop_originals and row.get("normalised"):
+                row["original"] = None
+            rows[i] = row
     write_batches(bucket, request.output_key, MEDIA_SCHEMA, [pa.RecordBatch.from_pylist(rows, schema=MEDIA_SCHEMA)])
+    contents.record(record, found, request.max_side)
     return media_pb2.ProcessShardResponse(
         image_count=sum(row["usable"] for row in rows),
         byte_count=byte_count,
@@ -94,31 +130,83 @@ def _wanted(records: list[Record], rows: list[Record], log: IssueLog) -> list[in
 
 
 def _looks(
-    bucket: Bucket, plan: pa.RecordBatch, wanted: list[int], *, min_side: int, preview: bool
-) -> Iterator[tuple[int, Entry, Result]]:
+    bucket: Bucket,
+    plan: pa.RecordBatch,
+    wanted: list[int],
+    known: dict[str, Known],
+    request: media_pb2.ProcessShardRequest,
+) -> Iterator[Looked]:
     """What becomes of each wanted row, in the order in which the images lie in the archive."""
+    full = request.depth != media_pb2.MEDIA_DEPTH_HEADER
 
-    def examine(entry: Entry) -> Result:
-        if entry.damage:
-            return Unusable("ENTRY_DAMAGED", f"the entry is damaged: {entry.damage}", "make or send the archive again")
+    def examine(data: bytes) -> Result:
         try:
-            return look(entry.data, min_side=min_side, preview=preview), content_hash(entry.data)
+            return look(data, min_side=request.min_side, preview=full, max_side=request.max_side)
         except Unusable as refusal:
             return refusal
 
-    under_way: deque[tuple[int, Entry, Future[Result]]] = deque()
+    def begin(entry: Entry, digest: str) -> Result | Future[Result]:
+        if entry.damage:
+            return Unusable("ENTRY_DAMAGED", f"the entry is damaged: {entry.damage}", "make or send the archive again")
+        if digest not in known:
+            return decoders().submit(examine, entry.data)
+        row = known[digest].row
+        try:
+            check_size(row["width"], row["height"], request.min_side)
+        except Unusable as refusal:
+            return refusal
+        return known[digest]
+
+    under_way: deque[tuple[int, Entry, str, Result | Future[Result]]] = deque()
+
+    def first() -> Looked:
+        i, entry, digest, result = under_way.popleft()
+        return Looked(i, entry, digest, result.result() if isinstance(result, Future) else result)
+
     try:
         for k, entry in read_entries(bucket, plan.take(pa.array(wanted, pa.int64()))):
-            under_way.append((wanted[k], entry, decoders().submit(examine, entry)))
+            digest = content_hash(entry.data)
+            under_way.append((wanted[k], entry, digest, begin(entry, digest)))
             if len(under_way) == IN_FLIGHT:
-                i, first, result = under_way.popleft()
-                yield i, first, result.result()
+                yield first()
         while under_way:
-            i, first, result = under_way.popleft()
-            yield i, first, result.result()
+            yield first()
     finally:
-        for _, _, result in under_way:
-            result.cancel()
+        for _, _, _, result in under_way:
+            if isinstance(result, Future):
+                result.cancel()
+
+
+class _Derived:
+    """The object that previews and normalised images go to, one after the other; none where there are none."""
+
+    def __init__(self, bucket: Bucket, key: str, stack: ExitStack) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._stack = stack
+        self._writer: MultipartWriter | None = None
+
+    def keep(self, picture: Picture, row: Record) -> None:
+        """Writes what was made of a picture, and says in its row where."""
+        if picture.preview is not None:
+            row["preview"] = self._write(picture.preview)
+        if (form := picture.normalised) is not None:
+            facts = {"width": form.width, "height": form.height, "format": form.format}
+            row["normalised"] = self._write(form.data) | facts
+
+    def _write(self, data: bytes) -> Record:
+        if self._writer is None:
+            self._writer = self._stack.enter_context(self._bucket.writer(self._key))
+        offset, size = self._writer.position, len(data)
+        self._writer.write(data)
+        return {
+            "object": self._key,
+            "offset": offset,
+            "stored_size": size,
+            "size": size,
+            "method": 0,
+            "crc32": zlib.crc32(data),
+        }
 
 
 def _row(record: Record, entry: Entry, picture: Picture, digest: str) -> Record:
@@ -135,37 +223,12 @@ def _row(record: Record, entry: Entry, picture: Picture, digest: str) -> Record:
     }
 
 
-def _stored(key: str, offset: int, data: bytes) -> Record:
-    """The range of bytes that lie in an object as they are."""
-    size = len(data)
-    return {
-        "object": key,
-        "offset": offset,
-        "stored_size": size,
-        "size": size,
-        "method": 0,
-        "crc32": zlib.crc32(data),
-    }
-
-
-def _remark(log: IssueLog, path: str, picture: Picture) -> None:
+def _remark(log: IssueLog, path: str, format: str, remarks: tuple[Remark, ...]) -> None:
     """Notes what is odd about an image that was used all the same."""
-    if not is_expected(path, picture.format):
-        log.add(
-            "IMAGE_EXTENSION_DIFFERS",
-            INFO,
-            path,
-            f"the content is a {picture.format} image; it was used as such",
-            "rename the file if other programs stumble over it",
-        )
-    for remark in picture.remarks:
-        log.add(
-            "IMAGE_METADATA_DAMAGED",
-            INFO,
-            path,
-            f"the decoder remarked: {remark}",
-            "nothing, unless the image looks wrong; saving it again mends it",
-        )
+    if not is_expected(path, format):
+        remarks = (extension_differs(format), *remarks)
+    for remark in remarks:
+        log.add(remark.code, INFO, path, remark.message, remark.remedy)
 
 
 def _name(record: Record) -> str:
