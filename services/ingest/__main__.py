@@ -8,7 +8,7 @@ from framehouse.runtime.errors import Unavailable
 from framehouse.runtime.server import serve
 from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import bucket
-from services.ingest import issues, uploads
+from services.ingest import collecting, issues, uploads
 from services.ingest.catalogue import Catalogue
 from services.ingest.datasets import DatasetService
 from services.ingest.jobs import JobService
@@ -27,7 +27,12 @@ async def main() -> None:
             "framehouse.v1.JobService": JobService(),
         },
         workflows=WORKFLOWS,
-        background=(make_bucket, partial(uploads.keep_expiring, catalogue), partial(issues.keep_expiring, catalogue)),
+        background=(
+            make_bucket,
+            partial(uploads.keep_expiring, catalogue),
+            partial(issues.keep_expiring, catalogue),
+            partial(collecting.keep_collecting, catalogue),
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, LargeBinary, String, UniqueConstraint, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 from sqlalchemy.types import TypeDecorator
@@ -69,6 +70,62 @@ class UploadRow(Base):
     expire_time: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class ImportRow(Base):
+    """An import that made a dataset or added to it. Its issues and previews are kept under its job's id."""
+
+    __tablename__ = "imports"
+
+    job: Mapped[str] = mapped_column(String(32), primary_key=True)
+    dataset: Mapped[str] = mapped_column(String(64), index=True)
+    """The dataset's uid."""
+    summary: Mapped[bytes] = mapped_column(LargeBinary)
+    """A serialised AddSummary."""
+    create_time: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ContentRow(Base):
+    """What is known of an image by its bytes alone."""
+
+    __tablename__ = "contents"
+
+    hash: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    """XXH3-128."""
+    max_side: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """The longest side that a normalised image may have, by which it was looked at."""
+    size: Mapped[int] = mapped_column(BigInteger, index=True)
+    """Bytes."""
+    fingerprint: Mapped[int] = mapped_column(BigInteger, index=True)
+    """Size and CRC-32 as one number: pairs of columns are found slowly."""
+    row: Mapped[bytes] = mapped_column(LargeBinary)
+    remarks: Mapped[bytes] = mapped_column(LargeBinary)
+    original_object: Mapped[str] = mapped_column(String(255), index=True)
+    derived_object: Mapped[str] = mapped_column(String(255), index=True)
+
+
+class ObjectRow(Base):
+    """An object that images lie in: when it was last of use, and whether it is being removed."""
+
+    __tablename__ = "objects"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    last_used: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When it was last read, answered or referred to; of a removed one, when it was marked."""
+    lent: Mapped[bool]
+    """Whether a job was answered it that had not written it."""
+    removed: Mapped[bool]
+    """Once true, it is never answered or referred to again."""
+
+
+class ReferenceRow(Base):
+    """A version of a table refers to an object."""
+
+    __tablename__ = "object_references"
+
+    table_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    table_version: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    object: Mapped[str] = mapped_column(String(255), primary_key=True, index=True)
+
+
 class Catalogue:
     """The database of one process. `session()` is one transaction."""
 
@@ -109,6 +166,13 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA busy_timeout=10000")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def upsert(session: Session, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    """`INSERT` into a table, to be given what it does on a conflict, in the words of the session's database."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def now() -> datetime:

@@ -5,17 +5,21 @@ import base64
 import contextlib
 import json
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from google.protobuf import empty_pb2
-from sqlalchemy import select, tuple_
+from sqlalchemy import delete, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
-from framehouse.annotations.splits import split_rank
 from framehouse.runtime.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from framehouse.store.bucket import bucket
 from framehouse.v1 import dataset_pb2, ingest_pb2
-from services.ingest.catalogue import Catalogue, DatasetRow, now
+from services.ingest.catalogue import Catalogue, DatasetRow, ImportRow, now
+from services.ingest.heads import enter, measure
 from services.ingest.names import dataset_parts, user_of
+from services.ingest.references import release
+
+TAKEN = "choose another name, delete it first, or say how to add to it (--add)"
 
 
 class DatasetService:
@@ -23,6 +27,11 @@ class DatasetService:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def _turn(self, name: str) -> asyncio.Lock:
+        """What those who change a dataset in this process hold one after the other, so that none works in vain."""
+        return self._turns.setdefault(name, asyncio.Lock())
 
     async def GetDataset(self, request: dataset_pb2.GetDatasetRequest) -> dataset_pb2.Dataset:
         row = await asyncio.to_thread(find, self._catalogue, request.name)
@@ -35,15 +44,37 @@ class DatasetService:
         await asyncio.to_thread(_delete, self._catalogue, request)
         return empty_pb2.Empty()
 
+    async def GetImage(self, request: dataset_pb2.GetImageRequest) -> dataset_pb2.Image:
+        from services.ingest.images import get_image
+
+        return await asyncio.to_thread(get_image, self._catalogue, request)
+
+    async def ListImages(self, request: dataset_pb2.ListImagesRequest) -> dataset_pb2.ListImagesResponse:
+        from services.ingest.listing import list_images
+
+        return await asyncio.to_thread(list_images, self._catalogue, request)
+
+    async def ChangeImages(self, request: dataset_pb2.ChangeImagesRequest) -> dataset_pb2.ChangeImagesResponse:
+        from services.ingest.changes import change_images
+
+        async with self._turn(request.parent):
+            return await asyncio.to_thread(change_images, self._catalogue, request)
+
+    async def RedistributeSplits(
+        self, request: dataset_pb2.RedistributeSplitsRequest
+    ) -> dataset_pb2.RedistributeSplitsResponse:
+        from services.ingest.redistributing import redistribute
+
+        async with self._turn(request.name):
+            return await asyncio.to_thread(redistribute, self._catalogue, request)
+
+    async def ListDuplicates(self, request: dataset_pb2.ListDuplicatesRequest) -> dataset_pb2.ListDuplicatesResponse:
+        from services.ingest.duplicates import list_duplicates
+
+        return await asyncio.to_thread(list_duplicates, self._catalogue, request)
+
     async def ResolveTable(self, request: dataset_pb2.ResolveTableRequest) -> dataset_pb2.Table:
-        row = await asyncio.to_thread(find, self._catalogue, request.dataset, "dataset")
-        return dataset_pb2.Table(
-            key=row.table_key,
-            version=row.table_version,
-            image_count=row.image_count,
-            annotation_count=row.annotation_count,
-            source_format=row.source_format,
-        )
+        return table_of(await asyncio.to_thread(find, self._catalogue, request.dataset, "dataset"))
 
 
 def find(catalogue: Catalogue, name: str, field: str = "name") -> DatasetRow:
@@ -60,23 +91,27 @@ def refuse_taken(catalogue: Catalogue, name: str) -> None:
     """`ALREADY_EXISTS` where a dataset has that name."""
     with contextlib.suppress(NotFound):
         find(catalogue, name)
-        raise AlreadyExists("dataset", name, "choose another name, or delete it first")
+        raise AlreadyExists("dataset", name, TAKEN)
+
+
+def table_of(row: DatasetRow) -> dataset_pb2.Table:
+    """The head of a dataset's table."""
+    return dataset_pb2.Table(
+        key=row.table_key,
+        version=row.table_version,
+        image_count=row.image_count,
+        annotation_count=row.annotation_count,
+        source_format=row.source_format,
+    )
 
 
 def publish(catalogue: Catalogue, request: ingest_pb2.PublishDatasetRequest) -> dataset_pb2.Dataset:
     """Makes a committed table visible under a name. Called twice with one uid, the second call changes nothing."""
-    import pyarrow.compute as pc
-
-    from framehouse.annotations.labels import labels_of
-    from framehouse.store.tables import open_table
-
     user, slug = dataset_parts(request.name)
-    table = open_table(request.table.key, request.table.version)
-    columns = table.to_table(columns=["split", "bytes"])
-    counts = {pair["values"]: pair["counts"] for pair in columns["split"].value_counts().to_pylist()}
-    summary = dataset_pb2.Dataset(labels=labels_of(table.schema), issues=request.issues)
-    for split in sorted(counts, key=split_rank):
-        summary.splits.add(split=split, image_count=counts[split])
+    with catalogue.session() as session:
+        if (there := session.get(DatasetRow, request.uid)) is not None:
+            return message(there)
+    head = measure(request.table.key, request.table.version)
     time = now()
     row = DatasetRow(
         uid=request.uid,
@@ -84,23 +119,21 @@ def publish(catalogue: Catalogue, request: ingest_pb2.PublishDatasetRequest) -> 
         slug=slug,
         display_name=request.display_name or slug,
         table_key=request.table.key,
-        table_version=request.table.version,
-        image_count=request.table.image_count,
-        annotation_count=request.table.annotation_count,
-        image_bytes=pc.sum(columns["bytes"]).as_py() or 0,
         source_format=request.table.source_format,
-        summary=summary.SerializeToString(),
         create_time=time,
+        **head.values(request.issues),
         update_time=time,
         revision=1,
     )
     try:
         with catalogue.session() as session:
+            session.add(row)
+            enter(session, request.uid, row.uid, ingest_pb2.AddSummary(added_count=row.image_count), head)
+    except IntegrityError:
+        with catalogue.session() as session:
             if (there := session.get(DatasetRow, request.uid)) is not None:
                 return message(there)
-            session.add(row)
-    except IntegrityError:
-        raise AlreadyExists("dataset", request.name, "choose another name, or delete it first") from None
+        raise AlreadyExists("dataset", request.name, TAKEN) from None
     return message(row)
 
 
@@ -176,5 +209,9 @@ def _delete(catalogue: Catalogue, request: dataset_pb2.DeleteDatasetRequest) -> 
         if request.etag and request.etag != message(row).etag:
             raise Aborted(f"{request.name} has changed; read it again", reason="ETAG_STALE")
         session.delete(row)
-    for prefix in (f"{row.table_key}/", f"derived/{row.uid}/", f"statistics/{row.uid}/", f"imports/{row.uid}/"):
+        jobs = list(session.scalars(select(ImportRow.job).filter_by(dataset=row.uid)))
+        session.execute(delete(ImportRow).filter_by(dataset=row.uid))
+        release(session, row.table_key)
+    # Packs and previews may be others' too; what nobody needs any more is collected.
+    for prefix in (f"{row.table_key}/", f"statistics/{row.uid}/", *(f"imports/{job}/" for job in jobs)):
         bucket().remove_prefix(prefix)

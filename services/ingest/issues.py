@@ -14,7 +14,7 @@ from framehouse.runtime.errors import InvalidArgument, NotFound, ServiceError
 from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import Bucket, bucket
 from framehouse.v1 import ingest_pb2
-from services.ingest.catalogue import Catalogue, DatasetRow, now
+from services.ingest.catalogue import Catalogue, DatasetRow, ImportRow, now
 from services.ingest.datasets import page_size
 from services.ingest.names import job_id
 
@@ -89,14 +89,18 @@ async def keep_expiring(catalogue: Catalogue, stop: asyncio.Event) -> None:
 
 
 def expire(bucket: Bucket, catalogue: Catalogue, before: datetime) -> int:
-    """Removes what was kept before that time of imports that have no dataset; answers with the number of objects."""
+    """Removes what was kept before that time of imports that have no dataset; answers with the number of objects.
+
+    An import has one where it made it, or added to it.
+    """
     old = (key for key, time in bucket.modified(PREFIX) if time < before)
     removed = 0
     while page := list(islice(old, 500)):
         jobs = {key: key.split("/")[1] for key in page}
         with catalogue.session() as session:
-            datasets = set(session.scalars(select(DatasetRow.uid).where(DatasetRow.uid.in_(jobs.values()))))
-        expired = [key for key, job in jobs.items() if job not in datasets]
+            of_dataset = select(ImportRow.job).join(DatasetRow, DatasetRow.uid == ImportRow.dataset)
+            needed = set(session.scalars(of_dataset.where(ImportRow.job.in_(jobs.values()))))
+        expired = [key for key, job in jobs.items() if job not in needed]
         bucket.remove(expired)
         removed += len(expired)
     return removed

@@ -21,20 +21,27 @@ from temporalio.client import (
 from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
-from framehouse.runtime import jobs
-from framehouse.runtime.errors import InvalidArgument, NotFound
-from framehouse.v1 import job_pb2
+from framehouse.runtime import channels, jobs
+from framehouse.runtime.errors import FailedPrecondition, InvalidArgument, NotFound
+from framehouse.runtime.topology import OWNERS, is_client_facing, methods
+from framehouse.v1 import ingest_pb2, job_pb2
 from services.ingest.datasets import page_size
 from services.ingest.names import job_id
 
-LISTED = "WorkflowType IN ('ImportDataset', 'ExportDataset', 'ConvertArchive')"
+LISTED = "WorkflowType IN ('ImportDataset', 'ExportDataset', 'ConvertArchive', 'FetchUpload')"
+RETRIABLE = {
+    WorkflowExecutionStatus.FAILED,
+    WorkflowExecutionStatus.CANCELED,
+    WorkflowExecutionStatus.TERMINATED,
+    WorkflowExecutionStatus.TIMED_OUT,
+}
 POLL_SECONDS = 0.3
 """How often a watched job is looked at; its end is seen at once."""
 QUERY_TIMEOUT = timedelta(seconds=5)
 
 
 class JobService:
-    """Reads, follows and cancels jobs."""
+    """Reads, follows, retries and cancels jobs."""
 
     async def GetJob(self, request: job_pb2.GetJobRequest) -> operations_pb2.Operation:
         handle = await _handle(request.name)
@@ -73,6 +80,17 @@ class JobService:
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)
 
+    async def RetryJob(self, request: job_pb2.RetryJobRequest) -> operations_pb2.Operation:
+        handle = await _handle(request.name)
+        description = await _describe(handle, request.name)
+        if description.status not in RETRIABLE:
+            state = "still runs" if description.status == WorkflowExecutionStatus.RUNNING else "ended well"
+            raise FailedPrecondition(
+                f"{request.name} {state}; only a job that failed or was cancelled can be retried",
+                reason="JOB_NOT_FAILED",
+            )
+        return await _start_again(await _started_with(handle, request.name))
+
     async def CancelJob(self, request: job_pb2.CancelJobRequest) -> empty_pb2.Empty:
         handle = await _handle(request.name)
         description = await _describe(handle, request.name)
@@ -80,6 +98,35 @@ class JobService:
             async with jobs.reaching_job_server():
                 await handle.cancel()
         return empty_pb2.Empty()
+
+
+async def _started_with(handle: WorkflowHandle[object, Message], name: str) -> Message:
+    """The request that a job was started with, from the first event of its history."""
+    client = await jobs.client()
+    async with jobs.reaching_job_server():
+        first = await anext(handle.fetch_history_events(page_size=1, rpc_timeout=QUERY_TIMEOUT))
+        payloads = first.workflow_execution_started_event_attributes.input.payloads
+        request: Message = (await client.data_converter.decode(payloads))[0]
+    if isinstance(request, ingest_pb2.FetchUploadRequest) and not (request.s3_prefix or request.urls.urls):
+        raise FailedPrecondition(
+            f"{name} had too many URLs for them to be kept; send the request again", reason="JOB_NOT_KEPT"
+        )
+    return request
+
+
+async def _start_again(request: Message) -> operations_pb2.Operation:
+    """Calls the method that takes the request, as its client did; what that refuses is refused here too."""
+    request.ClearField("request_id")
+    path, method = next(
+        (path, method)
+        for path, method in methods()
+        if is_client_facing(method) and method.input_type is request.DESCRIPTOR
+    )
+    start = channels.connect(OWNERS[method.containing_service.full_name]).unary_unary(
+        path, type(request).SerializeToString, operations_pb2.Operation.FromString
+    )
+    operation: operations_pb2.Operation = await start(request)
+    return operation
 
 
 async def _handle(name: str) -> WorkflowHandle[object, Message]:
@@ -148,8 +195,20 @@ async def _metadata(handle: WorkflowHandle[object, Message], execution: Workflow
     if execution.close_time is not None:
         metadata.end_time.FromDatetime(execution.close_time)
     else:
+        _add_reported(metadata, execution)
         _estimate(metadata)
     return metadata
+
+
+def _add_reported(metadata: job_pb2.JobMetadata, execution: WorkflowExecution) -> None:
+    """Adds the bytes that the running steps of a fetch have reported: one step may fetch an archive of any size."""
+    if metadata.kind != job_pb2.JOB_KIND_FETCH or not isinstance(execution, WorkflowExecutionDescription):
+        return
+    for stage in metadata.stages:
+        if stage.unit == "bytes" and stage.HasField("start_time") and not stage.HasField("end_time"):
+            steps = execution.raw_description.pending_activities
+            told = [one.data for step in steps for one in step.heartbeat_details.payloads]
+            stage.done += sum(int(number) for number in told if number.isdigit())
 
 
 async def _outline(execution: WorkflowExecution) -> job_pb2.JobMetadata:

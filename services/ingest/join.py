@@ -1,7 +1,7 @@
 """Joins what media and conversion made of a run of shards into rows of a dataset's table.
 
-Flat annotations, one row each, become the list columns of their image: sorted by image, cut at the images' borders. All
-of it by columns.
+Flat annotations, one row each, become the list columns of their image: turned upright where they were counted on stored
+pixels, sorted by image, cut at the images' borders. All of it by columns.
 """
 
 import numpy as np
@@ -9,13 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from framehouse.annotations.orientation import SWAPS, stored, turn_upright
 from framehouse.annotations.plan import head_of
 from framehouse.annotations.schema import ANNOTATION_COLUMNS, ANNOTATION_SCHEMA, DATASET_SCHEMA, IMAGE_FIELDS, State
 from framehouse.runtime.jobs import report
 from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile
 from framehouse.store.issues import WARNING, IssueLog
-from framehouse.v1 import ingest_pb2
+from framehouse.v1 import conversion_pb2, ingest_pb2
+from services.ingest.borders import mind_borders
 
 
 def join(bucket: Bucket, request: ingest_pb2.JoinShardsRequest) -> tuple[pa.Table, IssueLog]:
@@ -36,7 +38,14 @@ def join(bucket: Bucket, request: ingest_pb2.JoinShardsRequest) -> tuple[pa.Tabl
     report(2)
     issues = IssueLog()
     usable = media["usable"]
-    images = _images(plan, media, issues)
+    options = head.asked()
+    as_stored = options.coordinates == conversion_pb2.COORDINATE_FRAME_STORED
+    if as_stored:
+        annotations = _upright(annotations, media, first_row)
+    images = _images(plan, media, as_stored, issues)
+    size = np.stack([np.asarray(pc.cast(images[name], pa.float64())) for name in ("width", "height")], axis=1)
+    image = annotations["image"].to_numpy() - first_row
+    annotations = mind_borders(annotations, image, size, images["path"], options.boxes, issues)
     lists, counts = _as_lists(annotations, first_row, plan.num_rows)
     empty = pc.fill_null(plan["state"], int(State.UNANNOTATED)).to_numpy()
     state = np.where(counts > 0, int(State.ANNOTATED), empty).astype(np.int8)
@@ -63,26 +72,23 @@ def _rows_between(bucket: Bucket, key: str, first: int, end: int) -> pa.Table:
     return pa.Table.from_batches(batches, file.schema).replace_schema_metadata(None)
 
 
-def _images(plan: pa.Table, media: pa.Table, issues: IssueLog) -> pa.Table:
+def _upright(annotations: pa.Table, media: pa.Table, first_row: int) -> pa.Table:
+    """Annotations whose coordinates are on stored pixels, on upright ones; those of turned images come last."""
+    orientation, sizes = stored(media)
+    image = annotations["image"].to_numpy() - first_row
+    turned = orientation[image] > 1
+    if not turned.any():
+        return annotations
+    mine = image[turned]
+    upright = turn_upright(annotations.filter(pa.array(turned)), orientation[mine], sizes[mine])
+    return pa.concat_tables([annotations.filter(pa.array(~turned)), upright])
+
+
+def _images(plan: pa.Table, media: pa.Table, as_stored: bool, issues: IssueLog) -> pa.Table:
     """The image columns; where labels and pixels disagree on the size, the pixels are right and an issue says so."""
     width = pc.coalesce(media["width"], plan["width"])
     height = pc.coalesce(media["height"], plan["height"])
-    differs = pc.fill_null(
-        pc.or_(pc.not_equal(plan["width"], media["width"]), pc.not_equal(plan["height"], media["height"])), False
-    )
-    for row in (
-        pa.table({"path": plan["path"], "w": plan["width"], "h": plan["height"], "mw": width, "mh": height})
-        .filter(pc.and_(differs, media["usable"]))
-        .to_pylist()
-    ):
-        issues.add(
-            "IMAGE_SIZE_DIFFERS",
-            WARNING,
-            row["path"],
-            f"the labels say {row['w']} × {row['h']} pixels, the image has {row['mw']} × {row['mh']}; "
-            "coordinates were kept as they are",
-            "check that the labels belong to this image",
-        )
+    _compare_sizes(plan, media, as_stored, issues)
     known = {
         "id": pa.array([xxhash.xxh3_128_hexdigest(path.encode()) for path in plan["path"].to_pylist()]),
         "width": width,
@@ -94,6 +100,26 @@ def _images(plan: pa.Table, media: pa.Table, issues: IssueLog) -> pa.Table:
     for name in ("hash", "format", "bytes", "orientation", "original", "normalised", "preview"):
         known[name] = media[name]
     return pa.table([known[field.name] for field in IMAGE_FIELDS], schema=pa.schema(IMAGE_FIELDS))
+
+
+def _compare_sizes(plan: pa.Table, media: pa.Table, as_stored: bool, issues: IssueLog) -> None:
+    """Tells where the labels say another size than the image has in the frame that they count on."""
+    said, upright = (
+        np.stack([pc.fill_null(table[name], 0).to_numpy() for name in ("width", "height")], axis=1)
+        for table in (plan, media)
+    )
+    orientation, sizes = stored(media)
+    has = sizes if as_stored else upright
+    differs = ((said != has) & (said > 0) & (has > 0)).any(axis=1) & media["usable"].to_numpy()
+    other = (orientation >= SWAPS) & (said == has[:, ::-1]).all(axis=1)
+    for row in np.flatnonzero(differs).tolist():
+        remedy = "check that the labels belong to this image"
+        if other[row]:
+            frame = "upright" if as_stored else "stored"
+            remedy = f"its EXIF data turns it; if labels count on the pixels as {frame}, use --coordinates {frame}"
+        (w, h), (mw, mh) = said[row].tolist(), has[row].tolist()
+        text = f"the labels say {w} × {h} pixels, the image has {mw} × {mh}; coordinates were not scaled to it"
+        issues.add("IMAGE_SIZE_DIFFERS", WARNING, plan["path"][row].as_py(), text, remedy)
 
 
 def _as_lists(annotations: pa.Table, first_row: int, rows: int) -> tuple[dict[str, pa.Array], np.ndarray]:

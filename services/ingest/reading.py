@@ -2,9 +2,11 @@
 begin with it.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from google.protobuf import json_format
 from temporalio import workflow
 
 from framehouse.runtime.errors import InvalidArgument
@@ -18,8 +20,12 @@ STAGES = (("index", "files"), ("images", "images"), ("labels", "parts"), ("join"
 """What this story adds to a job's stages."""
 
 SHARDS_A_JOIN = 16
-"""Shards whose rows become one fragment of the table: some 8,000 images."""
+"""Shards, at most, whose rows become one fragment of the table."""
+IMAGES_A_JOIN = 8000
+"""Images, some, whose rows do: shards of images without bytes are larger than others."""
 DEFAULT_MIN_SIDE = 28
+DEFAULT_MAX_SIDE = 4096
+VIDEOS_AT_ONCE = 4
 TAKEN_CONFIDENCE = 0.5
 """Above it a detected format is taken without asking."""
 
@@ -40,6 +46,9 @@ class Reading:
     min_side: int
     aligned: bool
     fail_on_error: bool
+    max_side: int
+    drop_originals: bool
+    shards_a_join: int = SHARDS_A_JOIN
 
     def media_key(self, shard: int) -> str:
         return f"{self.prefix}media/{shard:06d}"
@@ -71,6 +80,46 @@ class JoinRun:
     part_shards: list[Span]
 
 
+@dataclass
+class VideoRun:
+    """A run of videos that one child takes the frames of."""
+
+    videos_key: str
+    options: str
+    """VideoOptions as JSON."""
+    pack_key: str
+    frames_prefix: str
+    fail_on_error: bool
+    first: int
+    count: int
+
+
+@workflow.defn(name="ReadVideos")
+class ReadVideos:
+    """The frames of a run of videos, a few videos at once: one may take hours, and others' images wait for as long."""
+
+    @workflow.run
+    async def run(self, videos: VideoRun) -> None:
+        reporter = Reporter("videos", videos.count)
+        free = asyncio.Semaphore(VIDEOS_AT_ONCE)
+
+        async def read(video: int) -> None:
+            request = media_pb2.ExtractFramesRequest(
+                videos_key=videos.videos_key,
+                video=video,
+                options=json_format.Parse(videos.options, conversion_pb2.VideoOptions()),
+                pack_key=videos.pack_key,
+                output_key=f"{videos.frames_prefix}{video:06d}",
+            )
+            async with free:
+                done = await step(request, media_pb2.ExtractFramesResponse)
+            fail_on_errors(done.issues, videos.fail_on_error)
+            await reporter.add(1, done.issues.count)
+
+        await together(read(video) for video in range(videos.first, videos.first + videos.count))
+        await reporter.flush()
+
+
 @workflow.defn(name="ReadImages")
 class ReadImages:
     """Media for a run of shards and, where the plan is aligned, the labels of each shard after it."""
@@ -90,6 +139,8 @@ class ReadImages:
                     min_side=reading.min_side,
                     output_key=reading.media_key(shard),
                     derived_key=f"{reading.derived_prefix}{shard:06d}",
+                    max_side=reading.max_side,
+                    drop_originals=reading.drop_originals,
                 ),
                 media_pb2.ProcessShardResponse,
             )
@@ -124,7 +175,7 @@ class JoinRows:
     @workflow.run
     async def run(self, shards: JoinRun) -> None:
         reading = shards.reading
-        joined = Reporter("join", -(-shards.count // SHARDS_A_JOIN))
+        joined = Reporter("join", -(-shards.count // reading.shards_a_join))
 
         async def join(first: int, count: int) -> None:
             wanted = [part for part, low, high in shards.part_shards if low < first + count and high >= first]
@@ -144,7 +195,8 @@ class JoinRows:
 
         end = shards.first + shards.count
         await together(
-            join(first, min(SHARDS_A_JOIN, end - first)) for first in range(shards.first, end, SHARDS_A_JOIN)
+            join(first, min(reading.shards_a_join, end - first))
+            for first in range(shards.first, end, reading.shards_a_join)
         )
         await joined.flush()
 
@@ -158,10 +210,15 @@ async def read_archive(
     options: conversion_pb2.ReadOptions,
     depth: media_pb2.MediaDepth,
     issues_key: str = "",
+    max_side: int = 0,
+    drop_originals: bool = False,
+    write: conversion_pb2.WriteOptions | None = None,
 ) -> ingest_pb2.CommitTableResponse:
     """Reads an upload into a committed table, which nobody sees yet.
 
     All other objects go under `prefix`, and the issues of all steps, where they are to be kept, to `issues_key`.
+    `max_side` and `drop_originals` are those of `ProcessShard`; `write` is what the table is read for, where it is for
+    nothing else.
     """
     strict = options.on_error == conversion_pb2.ERROR_POLICY_FAIL
     index_key = f"{prefix}index"
@@ -171,6 +228,8 @@ async def read_archive(
     )
     _note(job, index.issues, strict)
     job.finish("index", index.entry_count)
+    if index.video_count:
+        index_key = await _add_frames(job, prefix, upload, index_key, index.video_count, options)
 
     plan_key = f"{prefix}plan"
     plan = await step(
@@ -179,13 +238,27 @@ async def read_archive(
             format=await _format(index_key, options.format),
             output_key=plan_key,
             scratch_prefix=f"{prefix}scratch/",
+            options=options,
+            write=write,
         ),
         conversion_pb2.PlanReadResponse,
     )
     _note(job, plan.issues, strict)
 
     min_side = options.min_side if options.HasField("min_side") else DEFAULT_MIN_SIDE
-    reading = Reading(plan_key, prefix, derived_prefix, int(depth), min_side, plan.aligned, strict)
+    shards_a_join = min(SHARDS_A_JOIN, max(IMAGES_A_JOIN * plan.shard_count // max(plan.image_count, 1), 1))
+    reading = Reading(
+        plan_key,
+        prefix,
+        derived_prefix,
+        int(depth),
+        min_side,
+        plan.aligned,
+        strict,
+        max_side,
+        drop_originals,
+        shards_a_join,
+    )
     job.begin("images", plan.image_count)
     job.begin("labels", plan.shard_count if plan.aligned else plan.part_count)
     shards, parts = await together(
@@ -213,7 +286,7 @@ async def read_archive(
             fragments_keys=[
                 reading.join_key(first)
                 for run in _runs(reading, plan.shard_count)
-                for first in range(run.first, run.first + run.count, SHARDS_A_JOIN)
+                for first in range(run.first, run.first + run.count, reading.shards_a_join)
             ],
             job_prefix=prefix,
             issues_key=issues_key,
@@ -223,6 +296,39 @@ async def read_archive(
     job.set_issues(sum(count.count for count in committed.issue_counts))
     job.finish("join")
     return committed
+
+
+async def _add_frames(
+    job: Tracked, prefix: str, upload: str, index_key: str, count: int, options: conversion_pb2.ReadOptions
+) -> str:
+    """Takes the frames out of an archive's videos; answers with the key of the index that has them instead."""
+    job.add_stage("videos", "videos", before="images")
+    job.begin("videos", count)
+    frames_prefix = f"{prefix}videos/"
+    await in_children(
+        ReadVideos.run,
+        [
+            VideoRun(
+                videos_key=f"{index_key}-videos",
+                options=json_format.MessageToJson(options.video, indent=None),
+                pack_key=f"packs/{upload.removeprefix('uploads/')}-video",
+                frames_prefix=frames_prefix,
+                fail_on_error=options.on_error == conversion_pb2.ERROR_POLICY_FAIL,
+                first=first,
+                count=min(SHARDS_A_CHILD, count - first),
+            )
+            for first in range(0, count, SHARDS_A_CHILD)
+        ],
+    )
+    merged_key = f"{prefix}index-with-frames"
+    await step(
+        ingest_pb2.AddFramesRequest(
+            index_key=index_key, frames_prefix=frames_prefix, video_count=count, output_key=merged_key
+        ),
+        ingest_pb2.AddFramesResponse,
+    )
+    job.finish("videos")
+    return merged_key
 
 
 async def _format(index_key: str, asked: str) -> str:
@@ -247,7 +353,10 @@ async def _format(index_key: str, asked: str) -> str:
 async def _read_part(reading: Reading, part: int, media_key: str, labels: Reporter) -> Span | None:
     done = await step(
         conversion_pb2.ReadShardRequest(
-            plan_key=reading.plan_key, part=part, media_key=media_key, output_key=reading.label_key(part)
+            plan_key=reading.plan_key,
+            part=part,
+            media_key=media_key,
+            output_key=reading.label_key(part),
         ),
         conversion_pb2.ReadShardResponse,
     )

@@ -3,20 +3,23 @@
 import asyncio
 import json
 import re
+import uuid
+from collections.abc import AsyncIterator
 
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 
 from framehouse.runtime import jobs
 from framehouse.runtime.config import settings
-from framehouse.runtime.errors import FailedPrecondition, InvalidArgument
+from framehouse.runtime.errors import FailedPrecondition, InvalidArgument, NotFound
 from framehouse.store.bucket import bucket
 from framehouse.v1 import dataset_pb2, ingest_pb2, job_pb2
-from services.ingest import datasets, issues, uploads
+from services.ingest import adding, collecting, contents, datasets, fetch_requests, issues, references, uploads
 from services.ingest.catalogue import Catalogue
+from services.ingest.heads import in_use
 from services.ingest.names import check_slug, user_of
 
-DISPOSABLE = re.compile(r"(jobs|derived|statistics)/[0-9a-f]{32}/|tables/[0-9a-f]{32}\.lance/")
+DISPOSABLE = re.compile(r"(jobs|derived|statistics)/[0-9a-f]{32}/|tables/[0-9a-f]{32}\.lance/|packs/[0-9a-f]{32}")
 
 
 class IngestService:
@@ -43,7 +46,10 @@ class IngestService:
         check_slug(request.dataset_id, "dataset_id")
         name = f"{request.parent}/datasets/{request.dataset_id}"
         await asyncio.to_thread(uploads.complete_key, self._catalogue, request.upload)
-        await asyncio.to_thread(datasets.refuse_taken, self._catalogue, name)
+        if request.max_side < 0:
+            raise InvalidArgument("max_side is negative; 0 normalises nothing", field="max_side")
+        if request.add == ingest_pb2.ADD_POLICY_UNSPECIFIED:
+            await asyncio.to_thread(datasets.refuse_taken, self._catalogue, name)
         job = await jobs.start(
             "ImportDataset",
             request,
@@ -56,6 +62,42 @@ class IngestService:
 
     async def ListIssues(self, request: ingest_pb2.ListIssuesRequest) -> ingest_pb2.ListIssuesResponse:
         return await asyncio.to_thread(issues.list_issues, bucket(), request)
+
+    async def SendUpload(self, requests: AsyncIterator[ingest_pb2.SendUploadRequest]) -> ingest_pb2.Upload:
+        file_name, data = await uploads.received(requests)
+        return await asyncio.to_thread(uploads.send, self._catalogue, file_name, data)
+
+    async def FetchUpload(self, request: ingest_pb2.FetchUploadRequest) -> operations_pb2.Operation:
+        await asyncio.to_thread(fetch_requests.check, request)
+        request_id = request.request_id or uuid.uuid4().hex
+        job = await jobs.start(
+            "FetchUpload",
+            await fetch_requests.set_aside(request, jobs.job_of(request_id)),
+            queue="ingest",
+            kind=job_pb2.JOB_KIND_FETCH,
+            target=fetch_requests.title(request),
+            request_id=request_id,
+        )
+        return operations_pb2.Operation(name=job)
+
+    async def FetchFiles(self, request: ingest_pb2.FetchFilesRequest) -> ingest_pb2.FetchFilesResponse:
+        return await asyncio.to_thread(_fetch, request)
+
+    async def FinishFetch(self, request: ingest_pb2.FinishFetchRequest) -> ingest_pb2.Upload:
+        return await asyncio.to_thread(_finish_fetch, self._catalogue, request)
+
+    async def AddFrames(self, request: ingest_pb2.AddFramesRequest) -> ingest_pb2.AddFramesResponse:
+        return await asyncio.to_thread(_add_frames, self._catalogue, request)
+
+    async def AddToDataset(self, request: ingest_pb2.AddToDatasetRequest) -> ingest_pb2.AddToDatasetResponse:
+        return await asyncio.to_thread(adding.add, self._catalogue, request)
+
+    async def LookUpContents(self, request: ingest_pb2.LookUpContentsRequest) -> ingest_pb2.LookUpContentsResponse:
+        return await asyncio.to_thread(contents.look_up, self._catalogue, request)
+
+    async def RecordContents(self, request: ingest_pb2.RecordContentsRequest) -> empty_pb2.Empty:
+        await asyncio.to_thread(contents.record, self._catalogue, request)
+        return empty_pb2.Empty()
 
     async def IndexUpload(self, request: ingest_pb2.IndexUploadRequest) -> ingest_pb2.IndexUploadResponse:
         return await asyncio.to_thread(_index, self._catalogue, request)
@@ -77,8 +119,35 @@ class IngestService:
         for prefix in request.prefixes:
             if not DISPOSABLE.fullmatch(prefix):
                 raise InvalidArgument(f"{prefix!r} is not a job's to remove", field="prefixes")
-            await asyncio.to_thread(bucket().remove_prefix, prefix)
+            await asyncio.to_thread(_clean_up, self._catalogue, prefix)
         return empty_pb2.Empty()
+
+
+def _clean_up(catalogue: Catalogue, prefix: str) -> None:
+    if prefix.startswith("packs/"):  # of a job that fetched; the upload is named by the job
+        uploads.remove_fetched(catalogue, prefix.removeprefix("packs/"))
+        return
+    # A job may be cancelled just after it became visible what it made.
+    with catalogue.session() as session:
+        needed = in_use(session, prefix)
+    if needed:
+        return
+    if prefix.startswith("derived/"):
+        collecting.free(bucket(), catalogue, prefix)
+    else:
+        bucket().remove_prefix(prefix)
+
+
+def _fetch(request: ingest_pb2.FetchFilesRequest) -> ingest_pb2.FetchFilesResponse:
+    from services.ingest import fetch_run, fetches
+
+    return fetch_run.fetch(request) if request.count else fetches.plan(request)
+
+
+def _finish_fetch(catalogue: Catalogue, request: ingest_pb2.FinishFetchRequest) -> ingest_pb2.Upload:
+    from services.ingest import fetches
+
+    return fetches.finish(catalogue, request)
 
 
 def _index(catalogue: Catalogue, request: ingest_pb2.IndexUploadRequest) -> ingest_pb2.IndexUploadResponse:
@@ -87,16 +156,36 @@ def _index(catalogue: Catalogue, request: ingest_pb2.IndexUploadRequest) -> inge
     from framehouse.store.archive import is_image
     from framehouse.store.frames import write_batches
     from framehouse.store.sources import index_archive
+    from services.ingest.videos import write_videos
 
     key = uploads.complete_key(catalogue, request.upload)
-    index, found = index_archive(bucket(), key, settings(), jobs.report)
+    name = uploads.find(catalogue, request.upload).file_name
+    try:
+        # Unpacking may take longer than the grace period is.
+        references.hold(catalogue, [key] if bucket().size(key) is not None else [])
+        index, found = index_archive(bucket(), key, settings(), jobs.report, name)
+    except NotFound:
+        raise NotFound("upload", request.upload, "it was removed, since no dataset needed it; send it again") from None
+    references.hold(catalogue, index["object"].unique().to_pylist())
     write_batches(bucket(), request.output_key, index.schema, index.combine_chunks().to_batches())
     return ingest_pb2.IndexUploadResponse(
         entry_count=index.num_rows,
         image_count=pc.sum(is_image(index["path"])).as_py() or 0,
         byte_count=pc.sum(index["size"]).as_py() or 0,
         issues=found.save(bucket(), request.output_key),
+        video_count=write_videos(bucket(), f"{request.output_key}-videos", index),
     )
+
+
+def _add_frames(catalogue: Catalogue, request: ingest_pb2.AddFramesRequest) -> ingest_pb2.AddFramesResponse:
+    from framehouse.store.frames import BatchFile
+    from services.ingest.videos import add_frames
+
+    count = add_frames(bucket(), request, settings())
+    # Frames of an earlier import are used again, and their packs may be old.
+    index = BatchFile(bucket(), request.output_key)
+    references.hold(catalogue, list({key for batch in index.batches() for key in batch["object"].unique().to_pylist()}))
+    return ingest_pb2.AddFramesResponse(frame_count=count)
 
 
 def _join(request: ingest_pb2.JoinShardsRequest) -> ingest_pb2.JoinShardsResponse:

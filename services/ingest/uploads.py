@@ -1,4 +1,4 @@
-"""Uploads: presigned URLs out, whole archives in. The bytes go from the client to the store directly.
+"""Uploads: presigned URLs out, whole archives in. Bytes go from the client to the store directly; few need not.
 
 An upload is open until its `expire_time`. Giving one up moves that time into the past before anything is removed, so
 that no replica of ingest can complete what another one removes.
@@ -7,7 +7,7 @@ that no replica of ingest can complete what another one removes.
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, or_, select, update
@@ -21,7 +21,7 @@ from services.ingest.catalogue import Catalogue, UploadRow, now
 from services.ingest.names import upload_id
 
 SINGLE_PART_BYTES = 16 << 20
-"""Up to this size an upload goes in one piece."""
+"""Up to this size an upload goes in one piece, or in one call."""
 MAX_PARTS = 10_000
 """S3 takes no more."""
 UPLOAD_LIFE = timedelta(days=7)
@@ -51,20 +51,69 @@ def create(catalogue: Catalogue, request: ingest_pb2.CreateUploadRequest) -> ing
         part_size *= 2
     key = uuid.uuid4().hex
     multipart = bucket().create_multipart(pack_key(key)) if request.size > SINGLE_PART_BYTES else ""
+    row = _opened(key, request.file_name, request.size, part_size, multipart)
+    with catalogue.session() as session:
+        session.add(row)
+    return _message(row, {})
+
+
+def _opened(key: str, file_name: str, size: int, part_size: int, multipart: str = "") -> UploadRow:
+    """A new row of an upload that is open."""
     began = now()
-    row = UploadRow(
+    return UploadRow(
         id=key,
-        file_name=request.file_name[:1024],
-        size=request.size,
+        file_name=file_name[:1024],
+        size=size,
         part_size=part_size,
         multipart_id=multipart,
         complete=False,
         create_time=began,
         expire_time=began + UPLOAD_LIFE,
     )
+
+
+async def received(requests: AsyncIterator[ingest_pb2.SendUploadRequest]) -> tuple[str, bytearray]:
+    """The name and the bytes of a file that comes in pieces; `InvalidArgument` where there are none, or too many."""
+    file_name, data = "", bytearray()
+    async for request in requests:
+        file_name = file_name or request.file_name
+        data += request.data
+        if len(data) > SINGLE_PART_BYTES:
+            raise InvalidArgument(
+                f"more than {SINGLE_PART_BYTES:,} bytes do not go in one call; send them by CreateUpload",
+                field="data",
+                reason="UPLOAD_TOO_LARGE",
+            )
+    if not data:
+        raise InvalidArgument("no bytes were sent", field="data", reason="ARCHIVE_EMPTY")
+    return file_name, data
+
+
+def send(catalogue: Catalogue, file_name: str, data: bytearray) -> ingest_pb2.Upload:
+    """Keeps a small upload whole."""
+    # Open at first: where this process ends in between, the upload expires with what was written of it.
+    row = _opened(uuid.uuid4().hex, file_name, len(data), SINGLE_PART_BYTES)
     with catalogue.session() as session:
         session.add(row)
+    bucket().put(pack_key(row.id), data)
+    return _completed(catalogue, row)
+
+
+def add_fetched(catalogue: Catalogue, key: str, file_name: str, size: int) -> ingest_pb2.Upload:
+    """Enters an upload whose bytes the suite itself has put into the store. Safe to retry."""
+    row = _opened(key, file_name, size, max(size, 1))
+    row.complete = True
+    with catalogue.session() as session:
+        if session.get(UploadRow, key) is None:
+            session.add(row)
     return _message(row, {})
+
+
+def remove_fetched(catalogue: Catalogue, key: str) -> None:
+    """Removes an upload that a job fetched, complete or not, and all objects of it."""
+    with catalogue.session() as session:
+        session.execute(delete(UploadRow).where(UploadRow.id == key))
+    bucket().remove_prefix(pack_key(key))
 
 
 def get(catalogue: Catalogue, name: str) -> ingest_pb2.Upload:

@@ -11,19 +11,21 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from framehouse.runtime import writing
-from framehouse.runtime.jobs import step
+from framehouse.runtime.jobs import reason_of, step
 from framehouse.runtime.progress import Tracked
-from framehouse.runtime.writing import WriteShards, write_archive
+from framehouse.runtime.writing import WriteShards, plan_archive, write_archive
 from framehouse.v1 import conversion_pb2, dataset_pb2, ingest_pb2, job_pb2, media_pb2, statistics_pb2
 from services.ingest import issues, reading
-from services.ingest.reading import JoinRows, ReadImages, ReadLabels, read_archive
+from services.ingest.failing import cleaning_up
+from services.ingest.fetching import FetchUpload
+from services.ingest.reading import JoinRows, ReadImages, ReadLabels, ReadVideos, read_archive
 
 R = TypeVar("R", bound=Message)
 
 
 @workflow.defn(name="ImportDataset")
 class ImportDataset(Tracked):
-    """An upload becomes a dataset, visible at the very end."""
+    """An upload becomes a dataset, or is added to one; visible at the very end."""
 
     @workflow.run
     async def run(self, request: ingest_pb2.ImportDatasetRequest) -> ingest_pb2.ImportDatasetResponse:
@@ -32,9 +34,14 @@ class ImportDataset(Tracked):
         self.plan_stages(job_pb2.JOB_KIND_IMPORT, name, (*reading.STAGES, ("statistics", "images")))
         table_key = f"tables/{job}.lance"
         issues_key = issues.kept_key(job)
-        mine = [f"{table_key}/", f"derived/{job}/", f"statistics/{job}/"]
         work = keeping_issues(self._run(request, name, job, table_key, issues_key), f"jobs/{job}/", issues_key)
-        return await cleaning_up(work, f"jobs/{job}/", on_failure=mine)
+        # After a failure, previews stay for the grace period, so that the job started again decodes nothing twice.
+        return await cleaning_up(
+            work,
+            f"jobs/{job}/",
+            on_failure=[f"{table_key}/", f"statistics/{job}/"],
+            on_cancellation=[f"derived/{job}/"],
+        )
 
     async def _run(
         self, request: ingest_pb2.ImportDatasetRequest, name: str, job: str, table_key: str, issues_key: str
@@ -48,23 +55,56 @@ class ImportDataset(Tracked):
             request.read,
             media_pb2.MEDIA_DEPTH_FULL,
             issues_key,
+            request.max_side if request.HasField("max_side") else reading.DEFAULT_MAX_SIDE,
+            request.drop_originals,
         )
         self.begin("statistics", committed.table.image_count)
-        await step(statistics_pb2.MeasureTableRequest(table=committed.table), statistics_pb2.Statistics)
-        dataset = await step(
-            ingest_pb2.PublishDatasetRequest(
+        response = ingest_pb2.ImportDatasetResponse(
+            issue_counts=committed.issue_counts, issues=committed.issues, job=f"jobs/{job}"
+        )
+        added = await _add(request, name, job, committed) if request.add else None
+        if added is None:
+            await step(statistics_pb2.MeasureTableRequest(table=committed.table), statistics_pb2.Statistics)
+            publish = ingest_pb2.PublishDatasetRequest(
                 name=name,
                 display_name=request.display_name,
                 uid=job,
                 table=committed.table,
                 issues=committed.issue_counts,
-            ),
-            dataset_pb2.Dataset,
-        )
+            )
+            try:
+                response.dataset.CopyFrom(await step(publish, dataset_pb2.Dataset))
+            except ActivityError as error:
+                # Another import may have made the dataset since.
+                if reason_of(error) == "DATASET_EXISTS" and request.add:
+                    added = await _add(request, name, job, committed)
+                if added is None:
+                    raise
+        if added is not None:
+            response.dataset.CopyFrom(added.dataset)
+            response.added.CopyFrom(added.summary)
+            # The images are in the dataset, whatever becomes of its statistics.
+            with suppress(ActivityError):
+                await step(statistics_pb2.MeasureTableRequest(table=added.table), statistics_pb2.Statistics)
+            mine = [f"{table_key}/", f"statistics/{job}/"]
+            await step(ingest_pb2.CleanUpJobRequest(prefixes=mine), empty_pb2.Empty)
         self.finish("statistics")
-        return ingest_pb2.ImportDatasetResponse(
-            dataset=dataset, issue_counts=committed.issue_counts, issues=committed.issues
-        )
+        return response
+
+
+async def _add(
+    request: ingest_pb2.ImportDatasetRequest, name: str, job: str, committed: ingest_pb2.CommitTableResponse
+) -> ingest_pb2.AddToDatasetResponse | None:
+    """Adds to the dataset; None where there is no such dataset."""
+    add = ingest_pb2.AddToDatasetRequest(
+        name=name, table=committed.table, policy=request.add, job=job, issues=committed.issue_counts
+    )
+    try:
+        return await step(add, ingest_pb2.AddToDatasetResponse)
+    except ActivityError as error:
+        if reason_of(error) == "DATASET_NOT_FOUND":
+            return None
+        raise
 
 
 @workflow.defn(name="ConvertArchive")
@@ -87,19 +127,25 @@ class ConvertArchive(Tracked):
             request.upload,
             request.read,
             media_pb2.MEDIA_DEPTH_HEADER,
+            write=request.write,
         )
-        export, losses = await write_archive(
-            self, prefix, committed.table, request.write, f"exports/{job}", f"{request.write.format}.zip"
-        )
-        return conversion_pb2.ConvertArchiveResponse(
+        response = conversion_pb2.ConvertArchiveResponse(
             source_format=committed.table.source_format,
             image_count=committed.table.image_count,
             annotation_count=committed.table.annotation_count,
-            export=export.name,
             issue_counts=committed.issue_counts,
             issues=committed.issues,
-            losses=losses,
         )
+        if request.dry_run:
+            plan = await plan_archive(self, prefix, committed.table, request.write)
+            response.losses.extend(plan.losses)
+            return response
+        export, losses = await write_archive(
+            self, prefix, committed.table, request.write, f"exports/{job}", f"{request.write.format}.zip"
+        )
+        response.export = export.name
+        response.losses.extend(losses)
+        return response
 
 
 async def keeping_issues(work: Awaitable[R], prefix: str, issues_key: str) -> R:
@@ -113,17 +159,5 @@ async def keeping_issues(work: Awaitable[R], prefix: str, issues_key: str) -> R:
         raise
 
 
-async def cleaning_up(work: Awaitable[R], prefix: str, *, on_failure: list[str]) -> R:
-    """Runs a job's work and removes what lies under its prefix; after a failure or a cancellation, the rest too."""
-    succeeded = False
-    try:
-        result = await work
-        succeeded = True
-        return result
-    finally:
-        prefixes = [prefix] if succeeded else [prefix, *on_failure]
-        await step(ingest_pb2.CleanUpJobRequest(prefixes=prefixes), empty_pb2.Empty)
-
-
-WORKFLOWS = (ImportDataset, ConvertArchive, ReadImages, ReadLabels, JoinRows, WriteShards)
+WORKFLOWS = (ImportDataset, ConvertArchive, FetchUpload, ReadVideos, ReadImages, ReadLabels, JoinRows, WriteShards)
 """What ingest's worker knows."""

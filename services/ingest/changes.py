@@ -1,0 +1,167 @@
+"""Changes many images at once: moves them to a split, sets their state, or removes them.
+
+What is selected is decided on columns in memory. Of the table only the columns that change are written, and for images
+that are removed a list of them.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from framehouse.annotations.schema import State
+from framehouse.annotations.splits import canonical_split
+from framehouse.runtime.errors import FailedPrecondition, InvalidArgument, NotFound
+from framehouse.store.tables import change, rewrite
+from framehouse.v1 import dataset_pb2
+from services.ingest.catalogue import Catalogue, DatasetRow
+from services.ingest.columns import Integers, Mask, Snapshot, snapshot
+from services.ingest.datasets import message
+from services.ingest.edits import Edit, addresses, check_split, edit, head_of
+from services.ingest.filters import select
+
+NAMES = 100_000
+"""Images that can be named in one call."""
+STATES = {
+    dataset_pb2.IMAGE_STATE_UNANNOTATED: State.UNANNOTATED,
+    dataset_pb2.IMAGE_STATE_VERIFIED_EMPTY: State.VERIFIED_EMPTY,
+}
+"""States that can be set."""
+COMMIT = {"framehouse.change": "ChangeImages"}
+
+
+def change_images(catalogue: Catalogue, request: dataset_pb2.ChangeImagesRequest) -> dataset_pb2.ChangeImagesResponse:
+    """What `DatasetService.ChangeImages` promises."""
+    _check(request)
+    planned, row = edit(
+        catalogue,
+        request.parent,
+        request.etag,
+        partial(_plan, request),
+        validate_only=request.validate_only,
+        field="parent",
+    )
+    return dataset_pb2.ChangeImagesResponse(dataset=message(row), changed_count=planned.changed)
+
+
+def _check(request: dataset_pb2.ChangeImagesRequest) -> None:
+    match request.WhichOneof("selection"):
+        case None:
+            raise InvalidArgument("no images are selected; give images or a filter", field="selection")
+        case "filter" if not request.filter.strip():
+            raise InvalidArgument("the filter is empty; write * for all images", field="filter")
+        case "images" if not 0 < len(request.images.names) <= NAMES:
+            raise InvalidArgument(
+                f"{len(request.images.names):,} images are named; name 1 to {NAMES:,}, or give a filter",
+                field="images.names",
+            )
+    match request.WhichOneof("change"):
+        case None:
+            raise InvalidArgument("it says no change; give move_to_split, set_state or remove", field="change")
+        case "move_to_split":
+            check_split(request.move_to_split, "move_to_split")
+        case "set_state" if request.set_state not in STATES:
+            raise InvalidArgument(
+                "the state can be set to IMAGE_STATE_UNANNOTATED or IMAGE_STATE_VERIFIED_EMPTY; an image is annotated "
+                "by its annotations",
+                field="set_state",
+            )
+        case "remove" if not request.remove:
+            raise InvalidArgument(
+                "remove is false, which changes nothing; leave it out or make it true", field="remove"
+            )
+
+
+def _plan(request: dataset_pb2.ChangeImagesRequest, row: DatasetRow) -> Edit:
+    """What the request makes of a head."""
+    if request.WhichOneof("selection") == "filter":
+        mask = select(row.table_key, row.table_version, request.filter)
+    else:
+        mask = _named(request.parent, request.images.names, snapshot(row.table_key, row.table_version))
+    table = snapshot(row.table_key, row.table_version)
+    match request.WhichOneof("change"):
+        case "move_to_split":
+            return _moved(row, table, mask, request.move_to_split)
+        case "set_state":
+            return _with_state(row, table, mask, STATES[request.set_state])
+        case _:
+            return _removed(row, table, mask)
+
+
+def _named(dataset: str, names: Sequence[str], table: Snapshot) -> Mask:
+    """The images of these names. `NotFound` with the first that the table does not have."""
+    name = re.compile(rf"{re.escape(dataset)}/images/([0-9a-f]{{32}})")
+    wanted: dict[bytes, str] = {}
+    for place, one in enumerate(names):
+        if not (match := name.fullmatch(one)):
+            raise InvalidArgument(
+                f"{one!r} is no image of {dataset}; write {dataset}/images/ID, with 32 hexadecimal digits",
+                field=f"images.names[{place}]",
+            )
+        wanted[bytes.fromhex(match[1])] = one
+    ids = np.concatenate([np.zeros((0, 16), np.uint8), *table.pieces("id")])
+    # By half of the id first, as a number, and then by all of it.
+    halves = np.frombuffer(b"".join(key[:8] for key in wanted), np.uint64)
+    near = pc.is_in(pa.array(np.ascontiguousarray(ids[:, :8]).view(np.uint64)[:, 0]), pa.array(halves))
+    rows = np.flatnonzero(near.to_numpy(zero_copy_only=False))
+    found = {ids[row].tobytes(): row for row in rows.tolist()}
+    for key, one in wanted.items():
+        if key not in found:
+            raise NotFound("image", one, "nothing was changed")
+    mask = np.zeros(table.rows, np.bool_)
+    mask[[found[key] for key in wanted]] = True
+    return mask
+
+
+def _moved(row: DatasetRow, table: Snapshot, mask: Mask, name: str) -> Edit:
+    split = canonical_split(name)
+    codes, names = table.strings("split")
+    rows = np.flatnonzero(mask & (codes != (names.index(split) if split in names else len(names))))
+    counts = np.bincount(codes, minlength=len(names)) - np.bincount(codes[rows], minlength=len(names))
+    splits = dict(zip(names, counts.tolist(), strict=True))
+    splits[split] = splits.get(split, 0) + len(rows)
+    head = head_of(row)
+    head.splits = {split: count for split, count in splits.items() if count}
+    columns = {"split": split, "split_name": name if split else ""}
+    return Edit(
+        len(rows), head, lambda: _write(row, table, rows, {key: pa.scalar(one) for key, one in columns.items()})
+    )
+
+
+def _with_state(row: DatasetRow, table: Snapshot, mask: Mask, state: State) -> Edit:
+    states = table.numbers("state")
+    annotated = np.flatnonzero(mask & (states == State.ANNOTATED))
+    if len(annotated):
+        path = table.paths()[int(annotated[0])].as_py()
+        others = f" and {len(annotated) - 1:,} more have" if len(annotated) > 1 else " has"
+        raise FailedPrecondition(
+            f"{path!r}{others} annotations, and nothing was changed; select images without, for instance by "
+            "NOT state = annotated",
+            reason="IMAGE_ANNOTATED",
+            facts={"path": path, "count": str(len(annotated))},
+        )
+    rows = np.flatnonzero(mask & (states != state))
+    return Edit(len(rows), head_of(row), lambda: _write(row, table, rows, {"state": pa.scalar(int(state), pa.int8())}))
+
+
+def _write(row: DatasetRow, table: Snapshot, rows: Integers, values: dict[str, pa.Scalar]) -> int:
+    columns = {name: pa.repeat(value, len(rows)) for name, value in values.items()}
+    return rewrite(row.table_key, row.table_version, addresses(table, rows), columns, COMMIT)
+
+
+def _removed(row: DatasetRow, table: Snapshot, mask: Mask) -> Edit:
+    rows = np.flatnonzero(mask)
+    table.read(["split", "annotations", "size"], table.parts)
+    codes, names = table.strings("split")
+    counts = np.bincount(codes[~mask], minlength=len(names)).tolist()
+    head = head_of(row)
+    head.splits = {split: count for split, count in zip(names, counts, strict=True) if count}
+    head.image_count -= len(rows)
+    head.annotation_count -= int(table.numbers("annotations")[rows].sum())
+    head.image_bytes -= int(np.maximum(table.numbers("size")[rows], 0).sum())
+    return Edit(
+        len(rows), head, lambda: change(row.table_key, row.table_version, addresses(table, rows), [], {}, COMMIT)
+    )

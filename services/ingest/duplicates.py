@@ -1,0 +1,99 @@
+"""Images of a dataset that have the same bytes, found by their hashes alone: the images themselves are not read.
+
+Pages go through one version of the table, whatever becomes of the dataset meanwhile.
+"""
+
+import base64
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from framehouse.annotations.splits import split_rank
+from framehouse.runtime.errors import InvalidArgument
+from framehouse.v1 import dataset_pb2
+from services.ingest.catalogue import Catalogue
+from services.ingest.datasets import find, page_size
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PATHS = 100
+"""Paths of a group that are named."""
+ROWS = 65536
+"""Rows of the table that are looked at at once."""
+
+
+def list_duplicates(
+    catalogue: Catalogue, request: dataset_pb2.ListDuplicatesRequest
+) -> dataset_pb2.ListDuplicatesResponse:
+    """What `DatasetService.ListDuplicates` promises."""
+    size = page_size(request.page_size)
+    row = find(catalogue, request.parent, "parent")
+    version, first = _decode(request.page_token, row.table_key) if request.page_token else (row.table_version, 0)
+    groups = _groups(row.table_key, version)
+    response = dataset_pb2.ListDuplicatesResponse(total_size=groups.num_rows)
+    response.groups.extend(_described(row.table_key, version, groups.slice(first, size)))
+    if first + size < groups.num_rows:
+        response.next_page_token = _encode(row.table_key, version, first + size)
+    return response
+
+
+@lru_cache(maxsize=4)
+def _groups(table_key: str, version: int) -> "pa.Table":
+    """Hash and number of images of every group, the largest first; kept for the pages that follow."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from framehouse.store.tables import batches, open_table
+
+    hashes = pa.chunked_array(
+        (batch["hash"] for batch in batches(open_table(table_key, version), ["hash"], ROWS)), pa.string()
+    )
+    counted = pa.table({"hash": hashes.drop_null()}).group_by("hash").aggregate([([], "count_all")])
+    groups = counted.filter(pc.greater(counted["count_all"], 1))
+    return groups.sort_by([("count_all", "descending"), ("hash", "ascending")])
+
+
+def _described(table_key: str, version: int, groups: "pa.Table") -> list[dataset_pb2.DuplicateGroup]:
+    """The groups of a page with what their images are called and where they are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from framehouse.store.tables import batches, open_table
+
+    if not groups.num_rows:
+        return []
+    wanted = groups["hash"].combine_chunks()
+    found = []
+    for batch in batches(open_table(table_key, version), ["path", "hash", "split", "bytes"], ROWS):
+        if (some := batch.filter(pc.is_in(batch["hash"], wanted))).num_rows:
+            found.append(some)
+    images = pa.Table.from_batches(found).sort_by("path").group_by("hash", use_threads=False)
+    rows = images.aggregate([("path", "list"), ("split", "distinct"), ("bytes", "first")]).to_pylist()
+    by_hash = {row["hash"]: row for row in rows}
+    return [
+        dataset_pb2.DuplicateGroup(
+            hash=group["hash"],
+            size=by_hash[group["hash"]]["bytes_first"],
+            image_count=group["count_all"],
+            paths=by_hash[group["hash"]]["path_list"][:PATHS],
+            splits=sorted(by_hash[group["hash"]]["split_distinct"], key=split_rank),
+        )
+        for group in groups.to_pylist()
+    ]
+
+
+def _encode(table_key: str, version: int, first: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([table_key, version, first]).encode()).decode()
+
+
+def _decode(token: str, table_key: str) -> tuple[int, int]:
+    """The version that the first page was of, and the group to go on with."""
+    try:
+        table, version, first = json.loads(base64.urlsafe_b64decode(token))
+        version, first = int(version), int(first)
+    except (ValueError, TypeError):
+        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
+    if table != table_key or first < 0:
+        raise InvalidArgument("page_token belongs to another dataset; start again without it", field="page_token")
+    return version, first

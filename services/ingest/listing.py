@@ -1,0 +1,188 @@
+"""Lists the images of a dataset: filtered and ordered on columns in memory, page by page of one version of the table.
+
+Rows of a page are made of columns in memory, too: to read a hundred rows from all over a table takes as long as to read
+the parts of it that they are in. Of a table that is too large for that, the rows alone are read.
+"""
+
+import base64
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from framehouse.runtime.errors import InvalidArgument, NotFound
+from framehouse.store.signed_urls import end_of_life
+from framehouse.store.tables import rows_at, take
+from framehouse.v1 import dataset_pb2
+from services.ingest.catalogue import Catalogue
+from services.ingest.columns import BUDGET, MISSING, PLACES, Part, Snapshot, remembered, snapshot
+from services.ingest.datasets import find, page_size
+from services.ingest.filters import selected
+from services.ingest.images import ANNOTATIONS, add_annotations, message
+from services.ingest.ordering import ordered, parse_order
+
+PAGE_BYTES = 3_000_000
+"""Bytes of an answer, about; a page has fewer images where they have many annotations."""
+FULL_IMAGES = 100
+"""Images whose annotations are read at once."""
+
+NUMBERS = {"width": "width", "height": "height", "bytes": "size", "orientation": "orientation", "frame": "frame"}
+"""Columns in memory by the columns of the table that they are."""
+SHOWN = (*NUMBERS.values(), "state", "split", "format", "path", "id", "hash", "annotations", "label", *PLACES)
+"""Columns in memory that an image is made of."""
+READ = (*NUMBERS, "state", "split", "format", "path", "id", "hash", "kind", "label", *PLACES)
+"""Columns of the table that it is made of."""
+ROW_BYTES = 250
+"""Of them in memory, about."""
+FEW_PARTS = 2
+"""So many parts of a table that is too large for memory are read whole for a page."""
+PART_ROWS = 65536
+"""Larger ones are not."""
+
+
+class Page(NamedTuple):
+    """Where a page begins: what its token says."""
+
+    version: int
+    """Of the table, that of the first page."""
+    first: int
+
+
+def list_images(catalogue: Catalogue, request: dataset_pb2.ListImagesRequest) -> dataset_pb2.ListImagesResponse:
+    """What `DatasetService.ListImages` promises."""
+    size = page_size(request.page_size)
+    keys = parse_order(request.order_by)
+    dataset = find(catalogue, request.parent, "parent")
+    query = _query(dataset.table_key, request)
+    page = Page(dataset.table_version, 0)
+    if request.page_token:
+        page = _decode(request.page_token, query, dataset.table_version)
+    try:
+        table = snapshot(dataset.table_key, page.version)
+    except NotFound:
+        if not request.page_token:
+            raise
+        raise InvalidArgument(
+            "the version of the dataset that page_token belongs to is gone; start again without it", field="page_token"
+        ) from None
+    rows = remembered(f"rows {table.identity} {query}", lambda: _rows(table, request.filter, keys))
+    response = dataset_pb2.ListImagesResponse(total_size=len(rows))
+    is_full = request.view == dataset_pb2.IMAGE_VIEW_FULL
+    images = _images(request.parent, table, rows[page.first : page.first + size], is_full)
+    response.images.extend(fitting(images))
+    shown = len(response.images)
+    if page.first + shown < len(rows):
+        response.next_page_token = _encode(Page(page.version, page.first + shown), query)
+    return response
+
+
+def fitting(images: Iterable[dataset_pb2.Image]) -> Iterator[dataset_pb2.Image]:
+    """The first images, as many as `PAGE_BYTES` hold, and one at least."""
+    space = PAGE_BYTES
+    for number, image in enumerate(images):
+        space -= image.ByteSize()
+        if space < 0 and number:
+            return
+        yield image
+
+
+def _rows(table: Snapshot, filter: str, keys: list[Any]) -> NDArray[np.int32]:
+    """The rows that a filter selects, in order."""
+    mask = selected(table, filter)
+    if not keys:
+        return np.flatnonzero(mask).astype(np.int32)
+    order = ordered(table, keys)
+    return order[mask[order]]
+
+
+def _images(dataset: str, table: Snapshot, rows: NDArray[np.int32], is_full: bool) -> Iterator[dataset_pb2.Image]:
+    end = end_of_life(time.time())
+    step = FULL_IMAGES if is_full else max(len(rows), 1)
+    for first in range(0, len(rows), step):
+        some = rows[first : first + step]
+        annotations = _annotations(table, some) if is_full else []
+        for place, row in enumerate(_shown(table, some)):
+            image = message(dataset, row, table.labels, end)
+            if is_full:
+                add_annotations(image, annotations[place], table.labels)
+            yield image
+
+
+def _annotations(table: Snapshot, rows: NDArray[np.int32]) -> list[dict[str, Any]]:
+    order = np.argsort(rows)
+    found = rows_at(table.table, rows[order].astype(np.int64), ANNOTATIONS).take(np.argsort(order))
+    answer: list[dict[str, Any]] = found.to_pylist()
+    return answer
+
+
+def _shown(table: Snapshot, rows: NDArray[np.int32]) -> list[dict[str, Any]]:
+    """Rows as `images.message` takes them."""
+    owners = np.searchsorted(table.starts, rows, "right") - 1
+    parts = [table.parts[number] for number in np.unique(owners)]
+    if not _are_near(table, parts):
+        found: list[dict[str, Any]] = take(table.table, rows.astype(np.int64), READ).to_pylist()
+        for row in found:
+            row["annotation_count"] = len(row["kind"])
+        return found
+    columns = dict(zip((part.first for part in parts), table.read(SHOWN, parts), strict=True))
+    return [
+        _row(columns[part.first], int(row) - part.first)
+        for row, part in zip(rows, (table.parts[number] for number in owners), strict=True)
+    ]
+
+
+def _are_near(table: Snapshot, parts: Sequence[Part]) -> bool:
+    """Whether parts are worth to be read whole: they will be asked for again, or are few, or are there."""
+    if table.rows * ROW_BYTES <= BUDGET:
+        return True
+    missing = [part for part in parts if not table.kept(SHOWN, part)]
+    return len(missing) <= FEW_PARTS and all(part.rows <= PART_ROWS for part in missing)
+
+
+def _row(columns: dict[str, Any], row: int) -> dict[str, Any]:
+    """One row of a part."""
+    numbers = {name: int(columns[column][row]) for name, column in NUMBERS.items()}
+    shown: dict[str, Any] = {name: None if number == MISSING else number for name, number in numbers.items()}
+    for name in ("split", "format"):
+        shown[name] = columns[name].names[columns[name].codes[row]]
+    for name in ("path", *PLACES):
+        shown[name] = columns[name][row].as_py()
+    for name in ("id", "hash"):
+        shown[name] = columns[name][row].tobytes().hex() if columns[name][row].any() else None
+    label = columns["label"]
+    shown["label"] = label.values[label.offsets[row] : label.offsets[row + 1]].tolist()
+    shown["annotation_count"] = int(columns["annotations"][row])
+    shown["state"] = int(columns["state"][row])
+    return shown
+
+
+# --- page tokens
+
+
+def _query(table_key: str, request: dataset_pb2.ListImagesRequest) -> str:
+    """What all pages of a listing have in common, in short."""
+    asked = json.dumps([table_key, request.parent, request.filter, request.order_by])
+    return xxhash.xxh3_128_hexdigest(asked.encode())
+
+
+def _encode(page: Page, query: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([query, *page]).encode()).decode()
+
+
+def _decode(token: str, query: str, head: int) -> Page:
+    try:
+        theirs, version, first = json.loads(base64.b64decode(token.encode(), b"-_", validate=True))
+        if not (isinstance(version, int) and isinstance(first, int)) or not 1 <= version <= head or first < 0:
+            raise ValueError
+    except (ValueError, TypeError):
+        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
+    if theirs != query:
+        raise InvalidArgument(
+            "page_token belongs to a listing with another parent, filter or order; start again without it",
+            field="page_token",
+        )
+    return Page(version, first)

@@ -1,0 +1,127 @@
+"""Who needs the objects in the bucket: each version of a table says which ones it refers to, jobs which ones they use.
+
+An object is removed by `collecting` alone, which marks it first. Both sides change the object's row, in one transaction
+each, so that either the reference is there in time or the mark is.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from framehouse.runtime.errors import FailedPrecondition
+from framehouse.store.bucket import bucket
+from services.ingest.catalogue import Catalogue, ObjectRow, ReferenceRow, now, upsert
+
+if TYPE_CHECKING:
+    import lance
+
+T = TypeVar("T")
+
+PAGE = 500
+"""Keys in one statement; databases have limits."""
+ROWS = 65536
+"""Rows of a table that are looked at at once."""
+COLUMNS = ("original", "normalised", "preview")
+"""Columns of a table that say where bytes lie."""
+
+
+def objects_of(table: "lance.LanceDataset") -> set[str]:
+    """The objects that a version of a table refers to, of which there are few for many images."""
+    from framehouse.store.tables import batches
+
+    found: set[str | None] = set()
+    for batch in batches(table, [f"{column}.object" for column in COLUMNS], ROWS):
+        for objects in batch.columns:
+            found.update(objects.unique().to_pylist())
+    return {key for key in found if key is not None}
+
+
+def refer(session: Session, table_key: str, table_version: int, objects: Iterable[str]) -> None:
+    """Notes what a version of a table refers to, in the transaction that makes the version visible.
+
+    `FailedPrecondition` with the reason OBJECT_REMOVED where one of the objects is gone or about to go, which takes an
+    import that was held up for longer than the grace period. Done anew, its work finds the images elsewhere or decodes
+    them again.
+    """
+    keys = sorted(set(objects))
+    missing = sorted(set(keys) - use(session, keys))
+    if gone := set(missing) - add(session, missing):
+        raise _removed(min(gone))
+    # They were never noted, and may be gone since. Their rows keep them from now on.
+    for key in missing:
+        if bucket().size(key) is None:
+            raise _removed(key)
+    note(session, table_key, table_version, keys)
+
+
+def note(session: Session, table_key: str, table_version: int, objects: Iterable[str]) -> None:
+    """Notes what a version of a table refers to, whether it is there or not."""
+    statement = upsert(session, ReferenceRow).on_conflict_do_nothing()
+    for page in pages(objects):
+        rows = [{"table_key": table_key, "table_version": table_version, "object": key} for key in page]
+        session.execute(statement, rows)
+
+
+def follow(session: Session, table_key: str, table_version: int, next_version: int) -> None:
+    """Notes that a version refers to what the one before did, of which it has no other images, instead of that.
+
+    Nothing that a version of the table ever referred to goes before the table itself: versions after it note as much.
+    """
+    before = update(ReferenceRow).filter_by(table_key=table_key, table_version=table_version)
+    session.execute(before.values(table_version=next_version))
+
+
+def hold(catalogue: Catalogue, objects: Sequence[str]) -> None:
+    """Keeps what a job is about to read for the grace period. `FailedPrecondition` where some of it is about to go."""
+    with catalogue.session() as session:
+        if gone := set(objects) - add(session, objects):
+            raise _removed(min(gone))
+
+
+def release(session: Session, table_key: str) -> None:
+    """Drops the references of all versions of a table. What only they referred to is kept for the grace period yet."""
+    referred = select(ReferenceRow.object).where(ReferenceRow.table_key == table_key)
+    session.execute(update(ObjectRow).where(ObjectRow.key.in_(referred), ~ObjectRow.removed).values(last_used=now()))
+    session.execute(delete(ReferenceRow).where(ReferenceRow.table_key == table_key))
+
+
+def use(session: Session, keys: Sequence[str], *, lent: bool = False) -> set[str]:
+    """Notes that objects are of use at this moment; answers with those that are known and stay."""
+    values = {"last_used": now(), **({"lent": True} if lent else {})}
+    used: set[str] = set()
+    for page in pages(keys):
+        change = update(ObjectRow).where(ObjectRow.key.in_(page), ~ObjectRow.removed).values(values)
+        used.update(session.scalars(change.returning(ObjectRow.key)))
+    return used
+
+
+def add(session: Session, keys: Sequence[str]) -> set[str]:
+    """Notes objects, known or not, as `use` does; answers with those that stay."""
+    insert = upsert(session, ObjectRow)
+    statement = insert.on_conflict_do_update(
+        index_elements=[ObjectRow.key], set_={"last_used": insert.excluded.last_used}, where=~ObjectRow.removed
+    ).returning(ObjectRow.key)
+    time = now()
+    added: set[str] = set()
+    # In order, so that two of these never wait for each other.
+    for page in pages(sorted(keys)):
+        rows = [{"key": key, "last_used": time, "lent": False, "removed": False} for key in page]
+        added.update(session.scalars(statement, rows))
+    return added
+
+
+def pages(items: Iterable[T], size: int = PAGE) -> Iterator[list[T]]:
+    """The items, so many at a time."""
+    rest = iter(items)
+    while page := list(islice(rest, size)):
+        yield page
+
+
+def _removed(key: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"{key!r}, which some of the images lie in, was removed while nothing referred to it; start the job again",
+        reason="OBJECT_REMOVED",
+    )
