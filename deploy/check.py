@@ -27,6 +27,13 @@ VERSIONS = ("1.30", kubernetes_validate.latest_version())
 
 ALIVE = ("startupProbe", "readinessProbe", "livenessProbe")
 SETTINGS = "framehouse-settings"
+SECRETS = {"framehouse_store_access_key", "framehouse_store_secret_key"}
+"""What every service is given."""
+OWN_SECRETS = {
+    "gateway": {"framehouse_url_signing_key"},
+    "ingest": {"framehouse_database_url", "framehouse_url_signing_key"},
+}
+"""What only some are given: those that need it, and no other."""
 
 
 def render(folder: Path) -> list[Object]:
@@ -134,6 +141,9 @@ def _process_faults(objects: list[Object], name: str) -> Faults:
         yield "spec.template.spec.containers.args", f"must be [{name}]"
     if (grpc := {entry["name"]: entry["containerPort"] for entry in container["ports"]}.get("grpc")) != port:
         yield "spec.template.spec.containers.ports", f"grpc must be {port}, is {grpc}"
+    given = {entry["key"] for volume in pod.get("volumes", []) for entry in volume.get("secret", {}).get("items", [])}
+    if given != (needed := SECRETS | OWN_SECRETS.get(name, set())):
+        yield "spec.template.spec.volumes", f"must give it {', '.join(sorted(needed))} and no other secret"
     for probe in ALIVE:
         called = container.get(probe, {}).get("grpc", {})
         if called.get("port") != port:

@@ -27,6 +27,8 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _OPTIONS = [
     *((name, value) for name, value in OPTIONS if name != "grpc.service_config"),
     ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+    # The largest answer is a drawn image as PNG.
+    ("grpc.max_receive_message_length", 64 << 20),
 ]
 
 

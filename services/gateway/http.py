@@ -1,4 +1,4 @@
-"""The HTTP face: every client-facing method as JSON, the API's own description, health and metrics.
+"""The HTTP face: every client-facing method as JSON, images, the API's own description, health and metrics.
 
 One handler answers all methods. A stream is answered as lines of JSON, each sent when its message comes.
 """
@@ -28,11 +28,13 @@ from framehouse.runtime.errors import ServiceError, code_name
 from framehouse.runtime.handlers import status_of
 from framehouse.runtime.telemetry import RPC_SECONDS
 from framehouse.runtime.topology import OWNERS, is_client_facing, methods
+from framehouse.store.signed_urls import PATH as IMAGES
+from services.gateway import images
 from services.gateway.backends import Backends, unreachable
 from services.gateway.openapi import describe
 from services.gateway.page import CONTENT_SECURITY_POLICY, render
 from services.gateway.proxy import REQUEST_ID, request_id
-from services.gateway.transcoding import HTTP_STATUS, Rule, error_body, read_request, rules, write_json
+from services.gateway.transcoding import HTTP_STATUS, Rule, error_body, read_request, rules, write_answer, write_json
 
 MAX_BODY_BYTES = 4 << 20
 """What gRPC takes as one message, too."""
@@ -90,6 +92,20 @@ def application(backends: Backends) -> Starlette:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
+    async def image(request: Request) -> Response:
+        identity = request_id(request.headers.get(REQUEST_ID))
+        structlog.contextvars.bind_contextvars(request_id=identity)
+        began, code = time.perf_counter(), "OK"
+        try:
+            response = await images.answer(request)
+        except Exception as error:
+            code = error.code.name if isinstance(error, ServiceError) else "INTERNAL"
+            response = _fail(error, identity)
+        finally:
+            RPC_SECONDS.labels("images", request.method, code).observe(time.perf_counter() - began)
+        response.headers[REQUEST_ID] = identity
+        return response
+
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         await _answer(table, backends, scope, receive, send)
 
@@ -100,6 +116,7 @@ def application(backends: Backends) -> Starlette:
             Route("/openapi.json", openapi_json),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
+            Route(IMAGES + "{token}", image),
             Mount("/", app=call),
         ]
     )
@@ -189,8 +206,12 @@ async def _call(
             lines = channel.unary_stream(path, encode, decode)(message, timeout=timeout, metadata=metadata)
             code = await _send_lines(lines, process, identity, send)
         else:
-            response = await channel.unary_unary(path, encode, decode)(message, timeout=timeout, metadata=metadata)
-            await _send(send, 200, identity, await _in_thread(response.ByteSize(), write_json, response))
+            # A stream of requests is one of a single message: a body is read whole before anything is called.
+            call: Any = channel.stream_unary if method.client_streaming else channel.unary_unary
+            sent = iter([message]) if method.client_streaming else message
+            response = await call(path, encode, decode)(sent, timeout=timeout, metadata=metadata)
+            media_type, content = await _in_thread(response.ByteSize(), write_answer, response)
+            await _send(send, 200, identity, media_type, content)
     except asyncio.CancelledError:
         code = "CANCELLED"
         raise
@@ -260,8 +281,8 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _send(send: Send, status: int, identity: str, body: bytes) -> None:
-    await send(_start(status, identity, "application/json", len(body)))
+async def _send(send: Send, status: int, identity: str, kind: str, body: bytes) -> None:
+    await send(_start(status, identity, kind, len(body)))
     await send({"type": "http.response.body", "body": body})
 
 

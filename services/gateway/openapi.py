@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorSet
 
-from services.gateway.transcoding import JSON_STRINGS, Rule, Template, find_field, is_map, rules
+from services.gateway.transcoding import HTTP_BODY, JSON_STRINGS, Rule, Template, find_field, is_map, rules
 
 Json = dict[str, Any]
 
@@ -169,20 +169,28 @@ def _operation(rule: Rule, texts: dict[str, str], schemas: "_Schemas") -> Json:
             else schemas.field(method.input_type.fields_by_name[rule.body])
         )
         operation["requestBody"] = {"content": {"application/json": {"schema": body}}}
-    kind = "application/x-ndjson" if method.server_streaming else "application/json"
+        if method.client_streaming:
+            text = "The only message of the stream; more than one is sent over gRPC."
+            operation["requestBody"]["description"] = text
     operation["responses"] = {
-        "200": {
-            "description": "A line of JSON for each message, as they come; an error after the first is a last line."
-            if method.server_streaming
-            else "The answer.",
-            "content": {kind: {"schema": schemas.message(method.output_type)}},
-        },
+        "200": _response(method, schemas),
         "default": {
             "description": "An error.",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         },
     }
     return operation
+
+
+def _response(method: MethodDescriptor, schemas: "_Schemas") -> Json:
+    if method.output_type.full_name == HTTP_BODY:
+        content = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+        return {"description": "The file itself; its content-type says what it is.", "content": content}
+    content = {"application/json": {"schema": schemas.message(method.output_type)}}
+    if method.server_streaming:
+        text = "A line of JSON for each message, as they come; an error after the first is a last line."
+        return {"description": text, "content": {"application/x-ndjson": content["application/json"]}}
+    return {"description": "The answer.", "content": content}
 
 
 def _field_text(rule: Rule, field: str, texts: dict[str, str]) -> str:

@@ -58,6 +58,9 @@ JSON_STRINGS = {
 }
 """Messages whose JSON form is one value, so that a query parameter can hold them."""
 
+HTTP_BODY = "google.api.HttpBody"
+"""A method that answers with this message answers with its bytes, of the type that it names."""
+
 
 # --- rules
 
@@ -306,6 +309,13 @@ def write_json(message: Message) -> bytes:
     """The proto3 JSON form: camelCase, 64-bit numbers as strings, fields at their default included."""
     value = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def write_answer(message: Message) -> tuple[str, bytes]:
+    """Content type and body of an answer: JSON, or what an HttpBody holds."""
+    if message.DESCRIPTOR.full_name == HTTP_BODY:
+        return message.content_type or "application/octet-stream", message.data  # type: ignore[attr-defined]
+    return "application/json", write_json(message)
 
 
 def error_body(status: status_pb2.Status, http: int) -> dict[str, Any]:

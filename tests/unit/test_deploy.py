@@ -4,9 +4,12 @@ import copy
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate.utils
 import pytest
 
 from deploy.check import BASE, faults, render
@@ -17,8 +20,11 @@ Object = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def rendered() -> list[Object]:
-    return render(BASE)
+def rendered() -> Iterator[list[Object]]:
+    with pytest.MonkeyPatch.context() as patch:
+        # Its megabytes of schemas are parsed anew for every object otherwise.
+        patch.setattr(kubernetes_validate.utils, "schema_contents", cache(kubernetes_validate.utils.schema_contents))
+        yield render(BASE)
 
 
 @pytest.fixture
@@ -68,6 +74,19 @@ def test_a_grace_period_shorter_than_the_drain_is_named(objects: list[Object]) -
     assert all("terminationGracePeriodSeconds: 60 is shorter than a drain of 40 takes" in line for line in found)
 
 
+def test_a_secret_that_a_service_lacks_or_has_no_need_of_is_named(objects: list[Object]) -> None:
+    for name in ("gateway", "media"):
+        [volume] = [volume for volume in pod(objects, name)["volumes"] if volume["name"] == "secrets"]
+        volume["secret"]["items"] = [
+            {"key": key, "path": key} for key in ("framehouse_store_access_key", "framehouse_database_url")
+        ]
+    key, secret, sign = "framehouse_store_access_key", "framehouse_store_secret_key", "framehouse_url_signing_key"
+    assert list(faults(objects)) == [
+        f"Deployment/gateway spec.template.spec.volumes: must give it {key}, {secret}, {sign} and no other secret",
+        f"Deployment/media spec.template.spec.volumes: must give it {key}, {secret} and no other secret",
+    ]
+
+
 def test_unknown_settings_and_wrong_values_are_named(objects: list[Object]) -> None:
     data = find(objects, "ConfigMap", "framehouse-settings")["data"]
     data |= {"FRAMEHOUSE_COLOUR": "red", "FRAMEHOUSE_SHARD_IMAGES": "many"}
@@ -101,6 +120,7 @@ def test_a_service_reads_the_secret_from_its_mounted_files(
     assert read.store_access_key == made["framehouse_store_access_key"]
     assert read.store_secret_key.get_secret_value() == made["framehouse_store_secret_key"]
     assert read.database_url.get_secret_value() == made["framehouse_database_url"]
+    assert read.url_signing_key.get_secret_value() == made["framehouse_url_signing_key"]
 
 
 def test_a_container_told_an_unknown_name_says_which_there_are() -> None:

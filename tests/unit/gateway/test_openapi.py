@@ -56,6 +56,12 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     assert "#/components/schemas/LabelSchema" in found  # reached through Dataset alone
 
 
+def test_a_stream_of_requests_is_sent_as_one(document: dict[str, Any]) -> None:
+    body = document["paths"]["/v1/uploads:send"]["post"]["requestBody"]
+    assert body["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/SendUploadRequest"}
+    assert body["description"].startswith("The only message of the stream")
+
+
 def test_one_operation_by_hand(document: dict[str, Any]) -> None:
     operation = document["paths"]["/v1/users/{user}/datasets"]["get"]
     assert operation["summary"] == "Lists the datasets of a user, newest first."
@@ -130,3 +136,11 @@ def test_the_page_escapes_every_text(document: dict[str, Any]) -> None:
     assert "<script" not in page
     assert "<b>" not in page.partition("<main>")[2]
     assert "&lt;script&gt;<code>x</code>" in page
+
+
+def test_a_method_that_answers_with_a_file_says_so(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/v1/users/{user}/datasets/{dataset}/images/{image}:render"]["get"]
+    content = operation["responses"]["200"]["content"]
+    assert content == {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+    assert {"crop.x", "crop.width", "labels", "size"} <= {parameter["name"] for parameter in operation["parameters"]}
+    assert "google.api.HttpBody" not in document["components"]["schemas"]

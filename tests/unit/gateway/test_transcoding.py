@@ -74,7 +74,7 @@ def test_a_path_that_is_not_utf8_is_the_callers_mistake() -> None:
 
 def test_rules_with_a_verb_come_first() -> None:
     found = list(rules(services()["framehouse.v1.JobService"].methods))
-    assert [bool(rule.template.verb) for rule in found] == [True, True, False, False]
+    assert [bool(rule.template.verb) for rule in found] == [True, True, True, False, False]
 
 
 def test_path_and_query_become_the_request() -> None:
