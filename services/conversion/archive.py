@@ -2,7 +2,9 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -25,20 +27,29 @@ class Archive:
     entries: pa.Table
     bucket: Bucket
     scratch: str
+    _beginnings: dict[int, tuple[int, bytes]] = field(default_factory=dict, compare=False, repr=False)
+    """What was asked for of the beginnings of files, and what came: every format looks at the same ones."""
+    _rows: dict[tuple[str, ...], NDArray[np.int64]] = field(default_factory=dict, compare=False, repr=False)
+    """Rows by extensions, none for images: likewise."""
 
-    @property
+    @cached_property
     def paths(self) -> pa.Array:
         """All files."""
         return self.entries["path"].combine_chunks()
 
     def images(self) -> NDArray[np.int64]:
-        """Rows of the files that are images by their extension."""
-        return np.flatnonzero(is_image(self.paths).to_numpy(zero_copy_only=False))
+        """Rows of the files that are images by their extension. Shared: not to be changed."""
+        if () not in self._rows:
+            self._rows[()] = np.flatnonzero(is_image(self.paths).to_numpy(zero_copy_only=False))
+        return self._rows[()]
 
     def with_extension(self, *extensions: str) -> NDArray[np.int64]:
-        """Rows of the files with one of these extensions, in any case."""
-        pattern = rf"(?i)\.({'|'.join(extensions)})$"
-        return np.flatnonzero(pc.match_substring_regex(self.paths, pattern).to_numpy(zero_copy_only=False))
+        """Rows of the files with one of these extensions, in any case. Shared: not to be changed."""
+        if extensions not in self._rows:
+            pattern = rf"(?i)\.({'|'.join(extensions)})$"
+            found = pc.match_substring_regex(self.paths, pattern).to_numpy(zero_copy_only=False)
+            self._rows[extensions] = np.flatnonzero(found)
+        return self._rows[extensions]
 
     def path(self, row: int) -> str:
         """Name of a file."""
@@ -59,6 +70,13 @@ class Archive:
 
     def beginning(self, row: int, count: int) -> bytes:
         """The first bytes of a file; fewer, or none, where it is shorter or damaged."""
+        asked, data = self._beginnings.get(row, (0, b""))
+        if asked < count:
+            data = self._beginning(row, count)
+            self._beginnings[row] = count, data
+        return data[:count]
+
+    def _beginning(self, row: int, count: int) -> bytes:
         key, offset, stored = self.locate(row)
         packed = self.bucket.get_range(key, offset, min(stored, count))
         if self.entries["method"][row].as_py() == 0:
@@ -84,9 +102,13 @@ class Archive:
         return entry["object"], offset, entry["stored_size"]
 
     def stream(self, row: int) -> Iterator[bytes]:
-        """A file of any size, unpacked, in chunks; its checksum, where it has one, is verified at the end."""
+        """A file of any size, unpacked, in chunks, and never more than it announced.
+
+        Its checksum, where it has one, is verified at the end.
+        """
         key, offset, stored = self.locate(row)
         expected, deflated = self.entries["crc32"][row].as_py(), self.entries["method"][row].as_py() != 0
+        announced, length = self.entries["size"][row].as_py(), 0
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         checksum = 0
         for start in range(0, stored, CHUNK):
@@ -101,6 +123,8 @@ class Archive:
                 else:
                     data, chunk = chunk, b""
                 checksum = zlib.crc32(data, checksum)
+                if (length := length + len(data)) > announced:
+                    raise self._damaged(row, f"it unpacks to more than the {announced:,} bytes announced")
                 yield data
         if deflated and (rest := inflater.flush()):
             checksum = zlib.crc32(rest, checksum)
@@ -112,3 +136,12 @@ class Archive:
         return errors.InvalidArgument(
             f"{self.path(row)} is damaged: {text}; pack and send the archive again", reason="ENTRY_DAMAGED"
         )
+
+
+def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same chunks; the next one is fetched and unpacked in a thread while the caller works on one."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(next, chunks, None)
+        while (chunk := pending.result()) is not None:
+            pending = pool.submit(next, chunks, None)
+            yield chunk

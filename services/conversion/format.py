@@ -11,12 +11,12 @@ import msgspec
 import pyarrow as pa
 
 from framehouse.annotations.plan import Part
-from framehouse.annotations.schema import Kind
+from framehouse.annotations.schema import Flag, Kind
 from framehouse.store.bucket import Bucket
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from framehouse.v1.conversion_pb2 import Loss
+from framehouse.v1.conversion_pb2 import Loss, ReadOptions, WriteOptions
 from services.conversion.archive import Archive
 
 
@@ -30,6 +30,13 @@ class Holds:
     attributes: bool = False
     crowd: bool = False
     score: bool = False
+    tracks: bool = False
+    flags: frozenset[Flag] = frozenset()
+    """Beside `CROWD`, which `crowd` says."""
+    groups: bool = False
+    unlabelled: bool = False
+    """Whether an annotation may be of no class; captions always may."""
+    z_order: bool = False
     splits: frozenset[str] = frozenset()
     """Splits that it tells apart; empty means any."""
 
@@ -66,6 +73,13 @@ class LabelSource:
     media: pa.RecordBatch | None = None
     first_row: int = 0
     """Of the shard in the plan."""
+    options: ReadOptions = field(default_factory=ReadOptions)
+    columns: frozenset[str] = frozenset()
+    """Annotation columns that are wanted; none means all. A format may fill others too: they are dropped."""
+
+    def wants(self, *columns: str) -> bool:
+        """Whether any of these columns is wanted."""
+        return not self.columns or not self.columns.isdisjoint(columns)
 
 
 class WriteHead(msgspec.Struct, frozen=True):
@@ -75,13 +89,22 @@ class WriteHead(msgspec.Struct, frozen=True):
     table_key: str
     table_version: int
     source_format: str
-    without_images: bool
     shard_starts: list[int]
-    """Row of the table at which each shard begins, and the number of rows at the end."""
+    """Row of the plan at which each shard begins, and the number of rows at the end."""
     folders: list[str]
     """Names that the splits are written under, in the order train, val, test, others by name."""
+    options: bytes
+    """A serialised WriteOptions."""
+    label_map: list[int]
+    """The label that is written for each of the table's, -1 for none. The labels written lie in the plan's schema."""
+    paired: bool = False
+    """Whether objects may have a skeleton and an outline (`services.conversion.pairs`)."""
     detail: str = ""
     """What the format needs besides, in its own words (JSON)."""
+
+    def asked(self) -> WriteOptions:
+        """The options that the plan was made with."""
+        return WriteOptions.FromString(self.options)
 
 
 @dataclass(frozen=True)
@@ -89,7 +112,7 @@ class Preparation:
     """What a format adds to a write plan."""
 
     columns: dict[str, pa.Array] = field(default_factory=dict)
-    """One value an image."""
+    """One value an image. A `target` takes the place of the usual one; null leaves the image out."""
     losses: list[Loss] = field(default_factory=list)
     """Beside those that follow from `Holds`."""
     detail: str = ""
@@ -136,3 +159,13 @@ class Format:
     image_columns: tuple[str, ...] = ()
     """Image columns that `prepare` and `write` look at, beside those that all get."""
     aliases: tuple[str, ...] = ()
+    scan_columns: tuple[str, ...] = ()
+    """Annotation columns, too large to be held at once, that `scan` looks at."""
+    scan: Callable[[pa.Table], dict[str, pa.Array]] | None = None
+    """What `prepare` gets to know of them: more columns of the flat annotations, made batch by batch."""
+    layout: str = ""
+    """How its files lie in an archive; lines of text, for the documentation."""
+    notes: tuple[str, ...] = ()
+    """Where it rounds or shifts, and how it differs from what others make of it; a sentence each."""
+    options: tuple[str, ...] = ()
+    """Fields of ReadOptions and WriteOptions that only some formats know, as `services.conversion.options` has them."""

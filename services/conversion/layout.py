@@ -16,6 +16,9 @@ from framehouse.annotations.plan import PLAN_FIELDS
 from framehouse.annotations.splits import SPELLINGS
 from services.conversion.archive import Archive
 
+BARE_FACTOR = 4
+"""How many times as many images a shard has that have no bytes."""
+
 RANGE_COLUMNS = ("object", "header_offset", "data_offset", "stored_size", "size", "method", "crc32")
 
 
@@ -143,7 +146,8 @@ def plan_table(archive: Archive, rows: Integers, columns: dict[str, pa.Array]) -
     Columns of the plan that are not given are null; given ones that a plan does not know are kept.
     """
     at = pa.array(np.where(rows < 0, 0, rows), mask=rows < 0)
-    entries = archive.entries.select(["path", *RANGE_COLUMNS]).take(at).rename_columns(["entry_path", *RANGE_COLUMNS])
+    entries = archive.entries.select(["path", *RANGE_COLUMNS, "frame"]).take(at)
+    entries = entries.rename_columns(["entry_path", *RANGE_COLUMNS, "frame"])
     given = {name: entries[name].combine_chunks() for name in entries.column_names} | columns
     missing = {field.name: pa.nulls(len(rows), field.type) for field in PLAN_FIELDS if field.name not in given}
     table = pa.table(missing | given)
@@ -178,8 +182,10 @@ def shard_starts(images: pa.Table, max_images: int, max_bytes: int) -> list[int]
         budget = (ends[start] - sizes[start]) + max_bytes
         full = int(np.searchsorted(ends, budget, side="right"))
         stop = min(start + max_images, max(full, start + 1), count)
-        # Images without bytes have shards of their own: media has nothing to do there.
-        if start < count - absent < stop:
+        # Images without bytes have shards of their own, and larger ones: media has nothing to do there.
+        if start >= count - absent:
+            stop = min(start + BARE_FACTOR * max_images, count)
+        elif count - absent < stop:
             stop = count - absent
         result.append(stop)
     return result

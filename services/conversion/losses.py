@@ -1,11 +1,14 @@
 """The loss report: what a format cannot hold of a table, from the format's declaration, before anything is written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from framehouse.annotations.geometry import Integers
 from framehouse.annotations.schema import Flag, Kind
+from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
 from services.conversion.format import Holds
 
@@ -18,30 +21,74 @@ COUNTED = {
     "z_order": "drawing orders",
 }
 """Columns whose values are counted for the report, and what they are called."""
+LABELS_NAMED = 10
 
 
-def report(holds: Holds, kinds: Integers, labels: Integers, flags: Integers, values: Mapping[str, int]) -> list[Loss]:
-    """What `holds` leaves out of annotations; `values` counts those of the columns in COUNTED that are not null."""
+@dataclass(frozen=True)
+class Annotations:
+    """All annotations that are to be written, by what the report looks at."""
+
+    images: Integers
+    """Row of the image of each."""
+    kinds: Integers
+    labels: Integers
+    """-1 for none."""
+    flags: Integers
+    valued: Mapping[str, NDArray[np.bool_]]
+    """Which have a value in each column of COUNTED."""
+    schema: LabelSchema
+
+    def loss(self, code: str, subject: str, touched: NDArray[np.bool_], fallback: str) -> Loss:
+        """A loss of the annotations that `touched` marks."""
+        labels = np.unique(self.labels[touched])
+        names = [self.schema.labels[label].name for label in labels[labels >= 0][:LABELS_NAMED].tolist()]
+        return Loss(
+            code=code,
+            subject=subject,
+            annotation_count=int(touched.sum()),
+            fallback=fallback,
+            image_count=int(np.count_nonzero(np.bincount(self.images[touched]))) if touched.any() else 0,
+            labels=names,
+        )
+
+
+def report(holds: Holds, found: Annotations) -> list[Loss]:
+    """What `holds` leaves out of annotations."""
     losses: list[Loss] = []
 
-    def add(code: str, subject: str, count: int, fallback: str) -> None:
-        if count:
-            losses.append(Loss(code=code, subject=subject, annotation_count=count, fallback=fallback))
+    def add(code: str, subject: str, touched: NDArray[np.bool_], fallback: str) -> None:
+        if touched.any():
+            losses.append(found.loss(code, subject, touched, fallback))
 
     for kind in Kind:
         if kind not in holds.kinds:
             name = kind.name.lower().replace("_", " ")
             fallback = holds.fallbacks.get(kind)
             text = f"written as {fallback}" if fallback else LEFT_OUT
-            add("KIND_UNSUPPORTED", name, int((kinds == kind).sum()), text)
-    written = np.isin(kinds, [*holds.kinds, *holds.fallbacks])
-    add("LABEL_MISSING", "annotations without a class", int((written & (labels < 0)).sum()), LEFT_OUT)
+            add("KIND_UNSUPPORTED", name, found.kinds == kind, text)
+    written = np.isin(found.kinds, [*holds.kinds, *holds.fallbacks])
+    if not holds.unlabelled:
+        without = written & (found.kinds != Kind.CAPTION) & (found.labels < 0)
+        add("LABEL_MISSING", "annotations without a class", without, LEFT_OUT)
     for flag in Flag:
-        if not (flag is Flag.CROWD and holds.crowd):
-            count = int((written & (flags & flag > 0)).sum())
-            add("FLAG_UNSUPPORTED", (flag.name or "").lower(), count, "written without the flag")
-    kept = {"score": holds.score, "attributes": holds.attributes}
+        if not (flag is Flag.CROWD and holds.crowd) and flag not in holds.flags:
+            touched = written & (found.flags & flag > 0)
+            add("FLAG_UNSUPPORTED", (flag.name or "").lower(), touched, "written without the flag")
+    kept = {
+        "score": holds.score,
+        "attributes": holds.attributes,
+        "group": holds.groups,
+        "track": holds.tracks,
+        "z_order": holds.z_order,
+    }
     for column, subject in COUNTED.items():
-        if not kept.get(column, False):
-            add(f"{column.upper()}_UNSUPPORTED", subject, values.get(column, 0), "written without them")
+        if not kept[column]:
+            add(f"{column.upper()}_UNSUPPORTED", subject, written & found.valued[column], "written without them")
     return losses
+
+
+def told(losses: Sequence[Loss]) -> str:
+    """The losses in one line."""
+    shown = [f"{loss.subject} ({loss.annotation_count:,} annotations {loss.fallback})" for loss in losses[:5]]
+    more = f" and {len(losses) - 5} more" if len(losses) > 5 else ""
+    return "; ".join(shown) + more

@@ -7,17 +7,21 @@ import numpy as np
 import pyarrow as pa
 
 from framehouse.annotations.labels import labels_of, with_labels
+from framehouse.annotations.orientation import with_stored_sizes
 from framehouse.annotations.plan import Head, head_of, with_head
-from framehouse.annotations.schema import ANNOTATION_SCHEMA
+from framehouse.annotations.schema import ANNOTATION_COLUMNS, ANNOTATION_SCHEMA
 from framehouse.runtime.config import Settings
 from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile, write_batches
 from framehouse.store.issues import IssueLog
 from framehouse.v1 import conversion_pb2
-from services.conversion import layout
+from services.conversion import layout, losses, pairs
 from services.conversion.archive import Archive
 from services.conversion.format import LabelSource
 from services.conversion.registry import all_formats, lookup
+
+ALWAYS = ("annotation_id", "kind", "label", "flags", "bbox", "rotation")
+"""Columns that are read for any format."""
 
 SHARDS_KEY = b"framehouse.shards"
 """In the metadata of a label part: the shard of each of its record batches, as a JSON list."""
@@ -57,6 +61,8 @@ def plan(
         parts=read.parts or [],
         shard_starts=starts,
         has_bytes=read.images["object"].null_count < read.images.num_rows,
+        options=request.options.SerializeToString(),
+        columns=_wanted(request),
     )
     schema = with_head(with_labels(read.images.schema, read.labels), head)
     images = read.images.combine_chunks().replace_schema_metadata(schema.metadata)
@@ -73,18 +79,37 @@ def plan(
     )
 
 
+def _wanted(request: conversion_pb2.PlanReadRequest) -> list[str]:
+    """The annotation columns that are read, where the labels are only to be written again; empty for all."""
+    read = request.options
+    moves = read.boxes == conversion_pb2.BOX_POLICY_CLAMP or read.coordinates == conversion_pb2.COORDINATE_FRAME_STORED
+    if not request.HasField("write") or moves:
+        return []
+    target = lookup(request.write.format)
+    own = (*target.columns, *target.plan_columns, *target.scan_columns)
+    return sorted({*ALWAYS, *losses.COUNTED, *pairs.COLUMNS, *own})
+
+
 def read_part(bucket: Bucket, request: conversion_pb2.ReadShardRequest) -> conversion_pb2.ReadShardResponse:
     """What `ConversionService.ReadShard` promises."""
     file = BatchFile(bucket, request.plan_key)
     head, labels = head_of(file.schema), labels_of(file.schema)
+    columns = frozenset(head.columns)
     if head.aligned:
         media = BatchFile(bucket, request.media_key).batch(0)
+        if head.asked().coordinates == conversion_pb2.COORDINATE_FRAME_STORED:
+            media = with_stored_sizes(media)
         images = file.batch(request.part)
-        source = LabelSource(bucket, labels, None, images, media, head.shard_starts[request.part])
+        first_row = head.shard_starts[request.part]
+        source = LabelSource(bucket, labels, None, images, media, first_row, head.asked(), columns)
     else:
-        source = LabelSource(bucket, labels, head.parts[request.part])
+        source = LabelSource(bucket, labels, head.parts[request.part], options=head.asked(), columns=columns)
     issues = IssueLog()
     found = lookup(head.format).read(source, issues)
+    for name in ANNOTATION_COLUMNS if columns else ():
+        if name not in columns:
+            at = found.schema.get_field_index(name)
+            found = found.set_column(at, found.schema.field(at), pa.nulls(found.num_rows, found.schema.field(at).type))
     image = found["image"].to_numpy()
     order = np.argsort(image, kind="stable")
     if not np.array_equal(order, np.arange(len(order))):

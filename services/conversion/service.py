@@ -4,9 +4,9 @@ import asyncio
 
 from google.longrunning import operations_pb2
 
-from framehouse.runtime import jobs
+from framehouse.runtime import channels, jobs
 from framehouse.runtime.errors import InvalidArgument
-from framehouse.v1 import conversion_pb2, job_pb2
+from framehouse.v1 import conversion_pb2, dataset_pb2, dataset_pb2_grpc, job_pb2
 
 
 class ConversionService:
@@ -14,6 +14,11 @@ class ConversionService:
 
     async def ListFormats(self, request: conversion_pb2.ListFormatsRequest) -> conversion_pb2.ListFormatsResponse:
         return await asyncio.to_thread(_list_formats)
+
+    async def PreviewLoss(self, request: conversion_pb2.PreviewLossRequest) -> conversion_pb2.PreviewLossResponse:
+        datasets = dataset_pb2_grpc.DatasetServiceStub(channels.connect("ingest"))
+        table = await datasets.ResolveTable(dataset_pb2.ResolveTableRequest(dataset=request.dataset), timeout=30)
+        return await asyncio.to_thread(_preview_loss, table, request.write)
 
     async def ConvertArchive(self, request: conversion_pb2.ConvertArchiveRequest) -> operations_pb2.Operation:
         if not request.write.format:
@@ -48,6 +53,7 @@ class ConversionService:
 
 
 def _list_formats() -> conversion_pb2.ListFormatsResponse:
+    from services.conversion.options import described
     from services.conversion.registry import all_formats
 
     return conversion_pb2.ListFormatsResponse(
@@ -63,10 +69,24 @@ def _list_formats() -> conversion_pb2.ListFormatsResponse:
                 crowd=item.holds.crowd,
                 score=item.holds.score,
                 splits=sorted(item.holds.splits),
+                options=described(item),
+                tracks=item.holds.tracks,
+                layout=item.layout,
+                notes=item.notes,
             )
             for item in all_formats().values()
         ]
     )
+
+
+def _preview_loss(
+    source: dataset_pb2.Table, options: conversion_pb2.WriteOptions
+) -> conversion_pb2.PreviewLossResponse:
+    from framehouse.store.tables import open_table
+    from services.conversion import writing
+
+    format, losses = writing.preview(open_table(source.key, source.version), source.source_format, options)
+    return conversion_pb2.PreviewLossResponse(format=format, losses=losses)
 
 
 def _detect(request: conversion_pb2.DetectFormatRequest) -> conversion_pb2.DetectFormatResponse:

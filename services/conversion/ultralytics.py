@@ -28,6 +28,10 @@ from services.conversion.data_yaml import DataYaml
 from services.conversion.format import LabelSource, ReadPlan
 
 MAX_LIST_BYTES = 256 << 20
+MAX_LABEL_BYTES = 32 << 20
+"""Bytes of an image's label file."""
+MAX_SHARD_BYTES = 256 << 20
+"""Bytes of the label files of a shard together: all of them are read as one text."""
 LABEL_COLUMNS = [f"label_{name}" for name in ("path", *layout.RANGE_COLUMNS)]
 BOM = b"\xef\xbb\xbf"
 
@@ -89,7 +93,14 @@ def plan(archive: Archive, data: DataYaml, issues: IssueLog) -> ReadPlan:
     splits, split_names, names = (
         pa.array(column[kept], pa.string()) for column in (claims.split, claims.split_name, claims.name)
     )
-    label_rows = _labels(archive, data, files, names, split_names, issues)
+    own = label_columns(archive, _labels(archive, data, files, names, split_names, issues))
+    paths = layout.identities(names, splits, files)
+    table = layout.plan_table(archive, image_rows, {"path": paths, "split": splits, "split_name": split_names, **own})
+    return ReadPlan(layout.in_archive_order(table), labels, None)
+
+
+def label_columns(archive: Archive, label_rows: Integers) -> dict[str, pa.Array]:
+    """A plan's columns for the label file of each image, of which `label_rows` are the rows, -1 for none."""
     entries = archive.entries.take(pa.array(np.maximum(label_rows, 0)))
     absent = pa.array(label_rows < 0)
     own = {
@@ -99,9 +110,15 @@ def plan(archive: Archive, data: DataYaml, issues: IssueLog) -> ReadPlan:
     # An empty label file says that somebody looked and found nothing; no file says nothing.
     empty = pc.fill_null(pc.equal(own["label_size"], 0), False)
     own["state"] = pc.if_else(empty, pa.scalar(int(State.VERIFIED_EMPTY), pa.int8()), pa.scalar(None, pa.int8()))
-    paths = layout.identities(names, splits, files)
-    table = layout.plan_table(archive, image_rows, {"path": paths, "split": splits, "split_name": split_names, **own})
-    return ReadPlan(layout.in_archive_order(table), labels, None)
+    return own
+
+
+def beside(archive: Archive, images: pa.Array) -> Integers:
+    """Row of the text file beside each image, -1 for none."""
+    text_rows = archive.with_extension("txt")
+    at = pc.fill_null(pc.index_in(_stems(images), archive.paths.take(pa.array(text_rows))), -1)
+    found = at.to_numpy(zero_copy_only=False)
+    return np.where(found >= 0, text_rows[np.maximum(found, 0)] if len(text_rows) else -1, -1)
 
 
 def _claims(archive: Archive, data: DataYaml, files: pa.Array, issues: IssueLog) -> Claims:
@@ -237,12 +254,15 @@ def _near(lost: pa.Array, stems: pa.Array) -> list[str]:
 def read_rows(source: LabelSource, issues: IssueLog) -> Rows:
     """Reads the label files of a shard's usable images, all of them as one text.
 
-    A line with anything but numbers is an issue LABEL_NOT_A_NUMBER and counts as empty.
+    A line with anything but numbers is an issue LABEL_NOT_A_NUMBER and counts as empty. A file too large to be one of
+    labels is an issue LABEL_FILE_TOO_LARGE.
     """
     assert source.images is not None and source.media is not None
     wanted = pc.and_(source.media["usable"], pc.is_valid(source.images["label_object"]))
     at = np.flatnonzero(wanted.to_numpy(zero_copy_only=False))
     ranges = source.images.select(LABEL_COLUMNS).take(pa.array(at)).rename_columns(["path", *layout.RANGE_COLUMNS])
+    fitting = _fitting(ranges, issues)
+    at, ranges = at[fitting], ranges.take(pa.array(fitting))
     paths = ranges["path"]
     texts = [b""] * len(at)
     for i, entry in read_entries(source.bucket, ranges):
@@ -262,6 +282,24 @@ def read_rows(source: LabelSource, issues: IssueLog) -> Rows:
                 texts[i] = _mended(paths[i].as_py(), text, issues)
         runs = numbers.parse(texts, b"\n")
     return Rows(runs, at, paths)
+
+
+def _fitting(ranges: pa.RecordBatch, issues: IssueLog) -> Integers:
+    """The label files of a shard that are read, as far as their sizes go."""
+    size = ranges["size"].to_numpy(zero_copy_only=False)
+    small = size <= MAX_LABEL_BYTES
+    fits = small & (np.cumsum(np.where(small, size, 0)) <= MAX_SHARD_BYTES)
+    large = np.flatnonzero(~fits)
+    report(
+        issues,
+        "LABEL_FILE_TOO_LARGE",
+        ERROR,
+        ranges["path"].take(pa.array(large)),
+        np.zeros(len(large), np.int64),
+        [f"the label file of one image has {size[i]:,} bytes" for i in large.tolist()],
+        f"a label file has {MAX_LABEL_BYTES:,} bytes at most; look at what is in it",
+    )
+    return np.flatnonzero(fits)
 
 
 def _mended(path: str, text: bytes, issues: IssueLog) -> bytes:

@@ -67,7 +67,7 @@ def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
 FORMAT = Format(
     id="image-dir",
     title="Images without labels",
-    aliases=("images",),
+    aliases=("images", "image-zip"),
     holds=Holds(kinds=frozenset()),
     detect=detect,
     plan=plan,
@@ -78,4 +78,9 @@ FORMAT = Format(
     prepare=prepare,
     write=write,
     finish=finish,
+    layout="""
+images/train/1.jpg
+images/val/2.jpg
+""",
+    notes=("Folders called train, val or test, in any of their spellings, are splits; images may lie anywhere.",),
 )

@@ -265,6 +265,22 @@ def test_many_parts_give_the_same_as_one(monkeypatch: pytest.MonkeyPatch) -> Non
     assert whole.table.num_rows == 40
 
 
+def test_a_conversion_reads_only_what_the_target_needs_and_writes_the_same() -> None:
+    ring = [1.0, 2.0, 30.0, 2.0, 30.0, 20.0]
+    body = content(
+        annotation(segmentation=[ring]),
+        annotation(id=2, segmentation=[ring], bbox=None),
+        annotation(id=3, segmentation={"size": [50, 100], "counts": [510, 20, 4470]}, bbox=None),
+        annotation(id=4, segmentation={"size": [50, 100], "counts": [510, 20, 4470]}),
+        annotation(id=5, segmentation=[]),
+    )
+    whole, part = (read(archive(body), "coco", to=to) for to in ("", "yolo"))
+    kinds = [[item["kind"] for item in records(found)] for found in (whole, part)]
+    assert kinds[0] == kinds[1] == [Kind.POLYGON, Kind.POLYGON, Kind.MASK, Kind.MASK, Kind.BOX]
+    assert {item["rings"] is None for item in records(part)} == {True}
+    assert write(part.table, part.shelf, "yolo") == write(whole.table, whole.shelf, "yolo")
+
+
 def test_what_is_written_reads_the_same_and_opens_in_pycocotools() -> None:
     raster = np.zeros((50, 100), np.uint8)
     raster[2:9, 3:7] = 1

@@ -7,6 +7,7 @@ from whole_way import detect, image, packed, read, write
 
 from framehouse.annotations.schema import Kind, State
 from framehouse.runtime import errors
+from services.conversion import ultralytics
 
 NAMES = "names: [cat, dog]\n"
 YAML = "path: .\ntrain: images/train\nval: images/val\n" + NAMES
@@ -74,6 +75,17 @@ def test_a_bad_row_is_left_out_and_told_with_its_line(row: str, code: str) -> No
     (issue,) = found.issues
     assert (issue.code, issue.path, issue.line) == (code, "labels/train/1.txt", 3)
     assert issue.remedy
+
+
+def test_a_label_file_that_is_too_large_to_be_one_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ultralytics, "MAX_LABEL_BYTES", 100)
+    found = read(one(ROW * 20), "yolo")
+    assert found.boxes("1.jpg") == []
+    assert [(issue.code, issue.path) for issue in found.issues] == [("LABEL_FILE_TOO_LARGE", "labels/train/1.txt")]
+    monkeypatch.setattr(ultralytics, "MAX_LABEL_BYTES", 1000)
+    assert len(read(one(ROW * 20), "yolo").boxes("1.jpg")) == 20
+    monkeypatch.setattr(ultralytics, "MAX_SHARD_BYTES", 300)
+    assert read(one(ROW * 20), "yolo").boxes("1.jpg") == []
 
 
 def test_a_box_over_the_edge_is_kept_and_told() -> None:
@@ -215,7 +227,7 @@ def test_what_is_no_such_dataset_is_refused_with_a_reason(files: dict[str, bytes
 
 
 def test_an_unknown_format_is_refused_with_near_matches() -> None:
-    with pytest.raises(errors.InvalidArgument, match=r"did you mean ultralytics-detect\?.*Known are: coco-instances"):
+    with pytest.raises(errors.InvalidArgument, match=r"did you mean ultralytics-detect .*Known are: .*coco-instances"):
         read(one(ROW), "ultralytics-detct")
 
 

@@ -130,12 +130,18 @@ def detect(files: Mapping[str, bytes | str] | bytes) -> dict[str, float]:
     return {candidate.format: candidate.confidence for candidate in answer.candidates}
 
 
-def read(files: Mapping[str, bytes | str] | bytes, name: str, settings: Settings | None = None) -> Imported:
-    """Imports an archive as far as its table."""
+def read(
+    files: Mapping[str, bytes | str] | bytes, name: str, settings: Settings | None = None, to: str = ""
+) -> Imported:
+    """Imports an archive as far as its table; with only what the format `to` needs, where it is given."""
     shelf = Shelf()
     index(files, shelf)
     request = conversion_pb2.PlanReadRequest(
-        index_key="index", format=name, output_key="job/plan", scratch_prefix="job/scratch/"
+        index_key="index",
+        format=name,
+        output_key="job/plan",
+        scratch_prefix="job/scratch/",
+        write=conversion_pb2.WriteOptions(format=to) if to else None,
     )
     plan = reading.plan(shelf, settings or Settings(), request)
     media_keys = [f"job/media/{i}" for i in range(plan.shard_count)]
@@ -168,13 +174,20 @@ def read(files: Mapping[str, bytes | str] | bytes, name: str, settings: Settings
 
 
 def write(
-    table: pa.Table, shelf: Shelf, name: str, source: str = "", without_images: bool = False
+    table: pa.Table,
+    shelf: Shelf,
+    name: str,
+    source: str = "",
+    without_images: bool = False,
+    options: conversion_pb2.WriteOptions | None = None,
 ) -> tuple[dict[str, bytes], list]:
     """Exports a table; answers with the files of the archive and what was lost."""
     with tempfile.TemporaryDirectory() as folder:
         dataset = lance.write_dataset(table, folder)
-        options = conversion_pb2.WriteOptions(format=name, without_images=without_images)
-        head, losses = writing.plan(shelf, dataset, "t", source, options, "out/plan")
+        asked = conversion_pb2.WriteOptions(format=name, without_images=without_images)
+        if options is not None:
+            asked.MergeFrom(options)
+        head, losses = writing.plan(shelf, dataset, "t", source, asked, "out/plan")
         shards = len(head.shard_starts) - 1
         for i in range(shards):
             file, head = writing.open_plan(shelf, "out/plan")

@@ -1,0 +1,83 @@
+"""docs/formats.md, made from the declarations of the formats.
+
+`python -m services.conversion.page` writes it, with `--check` it says whether it is as it should be.
+"""
+
+import sys
+from pathlib import Path
+
+from framehouse.annotations.schema import Flag, Kind
+from services.conversion.format import Format
+from services.conversion.options import described
+from services.conversion.registry import all_formats
+
+PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+
+HEAD = """# Formats
+
+This page is made from the formats' own declarations by `make docs`; `framehouse formats ID` says the same.
+
+What a format cannot hold is told before anything is written (`framehouse export NAME --to FORMAT --dry-run` stops
+there), and what is done instead stands under "written instead". `--strict` refuses a loss.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    formats = all_formats().values()
+    rows = [f"| [`{one.id}`](#{one.id}) | {one.title} | {_kinds(one)} |" for one in formats]
+    table = "\n".join(("| id | title | holds |", "|---|---|---|", *rows))
+    return "\n".join((HEAD, table, *(_section(one) for one in formats)))
+
+
+def _section(one: Format) -> str:
+    lines = [f"\n## {one.id}\n", f"{one.title}." + (f" Also called {_listed(one.aliases)}." if one.aliases else ""), ""]
+    holds = one.holds
+    facts = {
+        "Kinds": _kinds(one),
+        "Attributes of annotations": _yes(holds.attributes),
+        "Flags": ", ".join(flag.name.lower() for flag in Flag if flag in _flags(one) and flag.name) or "none",
+        "Scores": _yes(holds.score),
+        "Tracks": _yes(holds.tracks),
+        "Groups": _yes(holds.groups),
+        "Splits": ", ".join(sorted(holds.splits)) or "any",
+    }
+    lines += [f"- {name}: {value}" for name, value in facts.items()]
+    if holds.fallbacks:
+        lines += ["", "| kind | written instead |", "|---|---|"]
+        lines += [f"| {_name(kind)} | {text} |" for kind, text in sorted(holds.fallbacks.items())]
+    if one.layout:
+        lines += ["", "```", one.layout.strip("\n"), "```"]
+    if one.notes:
+        lines += ["", *(f"- {note}" for note in one.notes)]
+    if one.options:
+        lines += ["", "| option | what it does |", "|---|---|"]
+        lines += [f"| `{option.field.partition('.')[2]}` | {option.description} |" for option in described(one)]
+    return "\n".join(lines) + "\n"
+
+
+def _flags(one: Format) -> set[Flag]:
+    return {*one.holds.flags, *({Flag.CROWD} if one.holds.crowd else ())}
+
+
+def _kinds(one: Format) -> str:
+    return ", ".join(_name(kind) for kind in sorted(one.holds.kinds)) or "images alone"
+
+
+def _name(kind: Kind) -> str:
+    return kind.name.lower().replace("_", " ")
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _yes(value: bool) -> str:
+    return "kept" if value else "not kept"
+
+
+if __name__ == "__main__":
+    if "--check" not in sys.argv:
+        PAGE.write_text(page())
+    elif not PAGE.exists() or PAGE.read_text() != page():
+        sys.exit("docs/formats.md is not as the formats declare it; run `make docs`")
