@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from framehouse.cli.output import size
+from framehouse.cli.output import print_losses, size
 from framehouse.client.progress import Progress, Report
 
 LINE_SECONDS = 2.0
@@ -51,6 +51,8 @@ def _bars() -> Iterator[Report]:
     def report(progress: Progress) -> None:
         if progress.note:
             bars.console.print(progress.note, highlight=False, markup=False)
+        if progress.losses:
+            print_losses(progress.losses, to_stderr=True)
         task = tasks.get(progress.stage)
         if task is None:
             task = tasks[progress.stage] = bars.add_task(progress.stage, total=None, unit=progress.unit)
@@ -72,6 +74,8 @@ class _Lines:
     def report(self, progress: Progress) -> None:
         if progress.note:
             print(progress.note, file=sys.stderr, flush=True)
+        if progress.losses:
+            print_losses(progress.losses, to_stderr=True)
         now = time.monotonic()
         stage = progress.stage
         began = self._began.setdefault(stage, now)

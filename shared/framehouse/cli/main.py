@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from framehouse.cli.commands import archives, datasets, formats, issues, jobs, suite
+from framehouse.cli.commands import archives, changes, datasets, duplicates, formats, images, issues, jobs, probe, suite
 
 
 class _Commands(TyperGroup):
@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (suite, archives, datasets, issues, jobs, formats):
+for group in (suite, archives, datasets, images, changes, duplicates, probe, issues, jobs, formats):
     group.register(app)
 
 

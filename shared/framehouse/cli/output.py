@@ -1,15 +1,20 @@
 """What commands print: tables and lines for people, one JSON document for programs."""
 
+import base64
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from google.longrunning import operations_pb2
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from framehouse.v1 import annotation_pb2, conversion_pb2
+
+NAMED = 3
+"""Classes that are named in a row of the loss report."""
 
 SEVERITIES = {
     annotation_pb2.SEVERITY_ERROR: "error",
@@ -40,6 +45,21 @@ def plain(message: Message) -> dict[str, Any]:
     return {field.json_name: _value(message, field) for field in message.DESCRIPTOR.fields}
 
 
+def response(operation: operations_pb2.Operation) -> Message:
+    """What a job that ended well answered with."""
+    from framehouse.v1 import export_pb2, ingest_pb2
+
+    kinds: tuple[type[Message], ...] = (
+        ingest_pb2.ImportDatasetResponse,
+        ingest_pb2.Upload,
+        conversion_pb2.ConvertArchiveResponse,
+        export_pb2.ExportDatasetResponse,
+    )
+    answer = next(kind() for kind in kinds if operation.response.Is(kind.DESCRIPTOR))
+    operation.response.Unpack(answer)
+    return answer
+
+
 def _value(message: Message, field: Any) -> Any:
     value = getattr(message, field.name)
     if field.is_repeated:
@@ -54,6 +74,8 @@ def _scalar(value: Any, field: Any) -> Any:
         return value.ToJsonString()
     if isinstance(value, Message):
         return plain(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     if field.enum_type is not None and value in field.enum_type.values_by_number:
         return field.enum_type.values_by_number[value].name
     return value
@@ -64,7 +86,9 @@ def visible(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = (), *, to_stderr: bool = False
+) -> None:
     """A table; numbers get their thousands apart and, in the columns of `right`, their digits below each other."""
     from rich.console import Console
     from rich.table import Table
@@ -77,7 +101,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right:
     for row in rows:
         table.add_row(*(Text(number(cell) if isinstance(cell, int | float) else visible(str(cell))) for cell in row))
     # Piped, a table is as wide as it needs to be.
-    Console(width=None if sys.stdout.isatty() else 1000).print(table)
+    stream = sys.stderr if to_stderr else sys.stdout
+    Console(width=None if stream.isatty() else 1000, file=stream).print(table)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -148,7 +173,20 @@ def print_issues(counts: Sequence[annotation_pb2.IssueCount], examples: Sequence
                 print(visible(f"      {example.remedy}"))
 
 
-def print_losses(losses: Sequence[conversion_pb2.Loss]) -> None:
-    """What the target format could not hold."""
-    for loss in losses:
-        print(f"  not held: {loss.subject} ({counted(loss.annotation_count, 'annotation')}); {loss.fallback}")
+def print_losses(losses: Sequence[conversion_pb2.Loss], *, to_stderr: bool = False) -> None:
+    """What the target format cannot hold, a row each."""
+    print_table(
+        ("the format does not hold", "annotations", "images", "classes", "instead"),
+        (
+            (
+                loss.subject,
+                loss.annotation_count or "",
+                loss.image_count or "",
+                ", ".join(loss.labels[:NAMED]) + ("…" if len(loss.labels) > NAMED else ""),
+                loss.fallback,
+            )
+            for loss in losses
+        ),
+        right=("annotations", "images"),
+        to_stderr=to_stderr,
+    )

@@ -8,17 +8,19 @@ import asyncio
 import os
 import threading
 import uuid
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
+from google.api import httpbody_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 
-from framehouse.client import progress, transfer
+from framehouse.client import images, progress, transfer
 from framehouse.client.address import find_address
 from framehouse.client.connection import DEADLINE_SECONDS, Connection
 from framehouse.client.errors import (
@@ -30,25 +32,53 @@ from framehouse.client.errors import (
     NotFound,
     from_status,
 )
-from framehouse.client.names import USER, dataset_name
+from framehouse.client.names import USER, dataset_name, image_name
+from framehouse.client.options import ConvertChoices, ReadChoices, WriteChoices, read_options, write_options
 from framehouse.client.packing import Archive, open_source
 from framehouse.client.progress import Progress, Report
+from framehouse.client.remote import Remote, is_remote, remote
 from framehouse.client.resuming import Bookmark, bookmark
 from framehouse.client.unpacking import check_target, unpack
-from framehouse.v1 import annotation_pb2, conversion_pb2, dataset_pb2, export_pb2, ingest_pb2, job_pb2, statistics_pb2
+from framehouse.v1 import (
+    annotation_pb2,
+    conversion_pb2,
+    dataset_pb2,
+    export_pb2,
+    ingest_pb2,
+    job_pb2,
+    media_pb2,
+    statistics_pb2,
+)
 
 R = TypeVar("R", bound=Message)
 
-ON_ERROR: Mapping[str, conversion_pb2.ErrorPolicy] = {
-    "skip": conversion_pb2.ERROR_POLICY_SKIP,
-    "fail": conversion_pb2.ERROR_POLICY_FAIL,
+ADD: Mapping[str, ingest_pb2.AddPolicy] = {
+    "": ingest_pb2.ADD_POLICY_UNSPECIFIED,
+    "replace": ingest_pb2.ADD_POLICY_REPLACE,
+    "keep": ingest_pb2.ADD_POLICY_KEEP,
+    "rename": ingest_pb2.ADD_POLICY_RENAME,
+    "fail": ingest_pb2.ADD_POLICY_FAIL,
 }
 SEVERITIES: Mapping[str, annotation_pb2.Severity] = {
     "error": annotation_pb2.SEVERITY_ERROR,
     "warning": annotation_pb2.SEVERITY_WARNING,
     "info": annotation_pb2.SEVERITY_INFO,
 }
+STATES: Mapping[str, dataset_pb2.ImageState] = {
+    "unannotated": dataset_pb2.IMAGE_STATE_UNANNOTATED,
+    "verified-empty": dataset_pb2.IMAGE_STATE_VERIFIED_EMPTY,
+}
+RENDER_FORMATS: Mapping[str, media_pb2.RenderFormat] = {
+    "webp": media_pb2.RENDER_FORMAT_WEBP,
+    "jpeg": media_pb2.RENDER_FORMAT_JPEG,
+    "png": media_pb2.RENDER_FORMAT_PNG,
+}
 CANCEL_SECONDS = 10.0
+_PIECE = 1 << 20
+"""Bytes of one message of a small upload."""
+
+Source = str | Path | Archive | Remote
+"""What can be imported: a path, a URL or `s3://` prefix, or what was made of them."""
 
 _LOST = (InvalidArgument, NotFound, FailedPrecondition, transfer.PartDiffers)
 """Errors after which what was sent is of no use."""
@@ -82,11 +112,16 @@ class AsyncClient:
 
     # --- archives in
 
-    async def upload(self, path: str | Path | Archive, report: Report = progress.ignore) -> ingest_pb2.Upload:
+    async def upload(self, path: Source, report: Report = progress.ignore) -> ingest_pb2.Upload:
         """Sends an archive, or a folder packed on its way, and answers with the complete upload.
 
-        Where an upload of the same source to the same suite was cut off, only what is missing is sent.
+        Where an upload of the same source to the same suite was cut off, only what is missing is sent. A URL or an
+        `s3://` prefix is fetched by the suite instead, as `fetch_upload` says.
         """
+        if isinstance(path, str) and is_remote(path):
+            path = remote(path)
+        if isinstance(path, Remote):
+            return await self.fetch_upload(path.urls, s3_prefix=path.s3_prefix, report=report)
         archive = path if isinstance(path, Archive) else await asyncio.to_thread(open_source, path)
         with bookmark(self.address, archive) if self._resumes else nullcontext() as mark:
             while True:
@@ -104,6 +139,38 @@ class AsyncClient:
                 if mark is not None:
                     mark.forget()
                 return done
+
+    async def send_upload(self, data: bytes, file_name: str = "") -> ingest_pb2.Upload:
+        """Sends a small archive, of 16 MiB at most, in one call, and answers with the complete upload."""
+        pieces = [
+            ingest_pb2.SendUploadRequest(file_name=file_name, data=data[start : start + _PIECE])
+            for start in range(0, max(len(data), 1), _PIECE)
+        ]
+        return await self._connection.call("/framehouse.v1.IngestService/SendUpload", pieces, ingest_pb2.Upload)
+
+    async def fetch_upload(
+        self, urls: Sequence[str] = (), *, s3_prefix: str = "", report: Report = progress.ignore
+    ) -> ingest_pb2.Upload:
+        """Lets the suite fetch files from where they lie, and answers with the complete upload.
+
+        `urls`: `http://` or `https://`, as far as the suite's settings allow; one alone may be that of an archive.
+        `s3_prefix`: `s3://bucket/prefix`, in a bucket that the settings name. A file that cannot be fetched is an issue
+        of the import that reads the upload.
+        """
+        if bool(urls) == bool(s3_prefix):
+            raise InvalidArgument("there is nothing to fetch, or too much", remedy="give URLs or one s3:// prefix")
+        request = ingest_pb2.FetchUploadRequest(request_id=uuid.uuid4().hex)
+        if s3_prefix:
+            request.s3_prefix = s3_prefix
+        else:
+            request.urls.urls.extend(urls)
+        job = await self._call("IngestService/FetchUpload", request, operations_pb2.Operation)
+        try:
+            return await self._result(job, ingest_pb2.Upload, report)
+        except FramehouseError as error:
+            # It keeps no issues, and what it fetched if it were tried again would go to nobody.
+            error.facts.pop("job", None)
+            raise
 
     async def _open_upload(self, archive: Archive, mark: Bookmark | None) -> ingest_pb2.Upload:
         """The upload of the archive that was cut off, or a new one."""
@@ -156,23 +223,30 @@ class AsyncClient:
 
     async def import_dataset(
         self,
-        source: str | Path | Archive | ingest_pb2.Upload,
+        source: Source | ingest_pb2.Upload,
         name: str,
         *,
-        format: str = "auto",
-        min_side: int | None = None,
-        on_error: str = "skip",
+        add: str = "",
+        max_side: int | None = None,
+        drop_originals: bool = False,
         display_name: str = "",
         report: Report = progress.ignore,
+        **choices: Unpack[ReadChoices],
     ) -> ingest_pb2.ImportDatasetResponse:
-        """Makes a dataset of a folder, an archive or a complete upload, and answers when it is there.
+        """Makes a dataset of a path, a URL, an `s3://` prefix or a complete upload, and answers when it is there.
 
-        `min_side`: images below so many pixels are left out (unset: 28). `on_error`: `skip` leaves out what cannot be
-        used and tells of it, `fail` ends at the first such thing.
+        `add`: what happens where the dataset exists to images that it has otherwise: `replace`, `keep`, `rename` or
+        `fail`; empty, the name must be free. `max_side`: larger images get a normalised form of so many pixels (unset:
+        4096, 0: none do); with `drop_originals` only that is kept of them.
         """
+        if add not in ADD:
+            raise InvalidArgument(f"add is {add!r}", remedy=f"use one of: {', '.join(filter(None, ADD))}")
         parent, _, dataset = dataset_name(name).partition("/datasets/")
-        read = _read_options(format, min_side, on_error)
-        upload = source if isinstance(source, ingest_pb2.Upload) else await self._upload_new(source, name, report)
+        read = read_options(**choices)
+        if isinstance(source, ingest_pb2.Upload):
+            upload = source
+        else:
+            upload = await (self.upload(source, report) if add else self._upload_new(source, name, report))
         request = ingest_pb2.ImportDatasetRequest(
             parent=parent,
             dataset_id=dataset,
@@ -180,17 +254,20 @@ class AsyncClient:
             display_name=display_name,
             read=read,
             request_id=uuid.uuid4().hex,
+            add=ADD[add],
+            max_side=max_side,
+            drop_originals=drop_originals,
         )
         job = await self._call("IngestService/ImportDataset", request, operations_pb2.Operation)
         return await self._result(job, ingest_pb2.ImportDatasetResponse, report)
 
-    async def _upload_new(self, source: str | Path | Archive, name: str, report: Report) -> ingest_pb2.Upload:
+    async def _upload_new(self, source: Source, name: str, report: Report) -> ingest_pb2.Upload:
         """Uploads for a dataset that is not there yet; a name that is taken is known before gigabytes are sent."""
         with suppress(NotFound):
             await self.get_dataset(name)
             raise AlreadyExists(
                 f"dataset {dataset_name(name)!r} exists already",
-                remedy="choose another name, or delete it first",
+                remedy="choose another name, delete it first, or say how to add to it (--add)",
                 reason="DATASET_EXISTS",
             )
         return await self.upload(source, report)
@@ -222,6 +299,193 @@ class AsyncClient:
         """The numbers of a dataset."""
         request = statistics_pb2.GetStatisticsRequest(name=dataset_name(name))
         return await self._call("StatisticsService/GetStatistics", request, statistics_pb2.Statistics)
+
+    # --- images
+
+    async def probe_image(
+        self, image: str | Path | bytes, *, file_name: str = "", min_side: int | None = None
+    ) -> media_pb2.ProbeImageResponse:
+        """What an import would say of an image: a file, or its bytes. Nothing is kept, and bad images are no errors.
+
+        `file_name` is what its extension is compared with; that of a file is its own.
+        """
+        if isinstance(image, bytes):
+            data = image
+        else:
+            file_name = file_name or Path(image).name
+            try:
+                data = await asyncio.to_thread(Path(image).read_bytes)
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                raise InvalidArgument(f"{str(image)!r} cannot be read: {why}", reason="SOURCE_UNREADABLE") from None
+        request = media_pb2.ProbeImageRequest(data=data, file_name=file_name, min_side=min_side)
+        return await self._call("MediaService/ProbeImage", request, media_pb2.ProbeImageResponse)
+
+    async def get_image(self, name: str, *, annotations: bool = False) -> dataset_pb2.Image:
+        """One image, with URLs of its bytes and its preview; `names.image_name` makes its name of its path."""
+        request = dataset_pb2.GetImageRequest(name=name, view=_view(annotations))
+        return await self._call("DatasetService/GetImage", request, dataset_pb2.Image)
+
+    async def list_images(
+        self, name: str, filter: str = "", order_by: str = "", *, limit: int | None = None, annotations: bool = False
+    ) -> AsyncGenerator[dataset_pb2.Image, None]:
+        """The images of a dataset that a filter selects, `limit` at most, all as they were when the first was read.
+
+        `filter`: for instance `split = val AND label:car`; `order_by`: for instance `size desc, path`. Both are
+        told of in `docs/catalogue.md`. The URLs of an image are those of the time at which it was read.
+        """
+        async with aclosing(self.image_pages(name, filter, order_by, limit=limit, annotations=annotations)) as pages:
+            async for page in pages:
+                for image in page.images:
+                    yield image
+
+    async def image_pages(
+        self, name: str, filter: str = "", order_by: str = "", *, limit: int | None = None, annotations: bool = False
+    ) -> AsyncGenerator[dataset_pb2.ListImagesResponse, None]:
+        """What `list_images` goes through, page by page, each with the number of all images that are selected."""
+        request = dataset_pb2.ListImagesRequest(
+            parent=dataset_name(name), filter=filter, order_by=order_by, view=_view(annotations)
+        )
+        left = limit
+        while left is None or left > 0:
+            request.page_size = min(1000, left or 1000)
+            page = await self._call("DatasetService/ListImages", request, dataset_pb2.ListImagesResponse)
+            yield page
+            if not page.next_page_token:
+                return
+            left = None if left is None else left - len(page.images)
+            request.page_token = page.next_page_token
+
+    async def read_image(self, name: str) -> bytes:
+        """The file of an image: as it came in, or its normalised form where only that was kept."""
+        image = await self.get_image(name)
+        if not image.url:
+            raise FailedPrecondition(
+                f"{image.path!r} has no bytes", remedy="import it with its images", reason="IMAGE_ABSENT"
+            )
+        return await asyncio.to_thread(images.read, image.url)
+
+    async def render_image(
+        self,
+        name: str,
+        *,
+        size: int = 0,
+        crop: tuple[int, int, int, int] | None = None,
+        format: str = "webp",
+        annotations: bool = True,
+        class_names: bool = True,
+        labels: Sequence[str] = (),
+    ) -> bytes:
+        """An image as a file (`webp`, `jpeg` or `png`), upright, with its annotations drawn.
+
+        `size`: pixels of the longest side, at most 4096; 0 means 1024. `crop`: x, y, width and height of a part, in
+        pixels of the upright image. `labels`: only annotations of these classes.
+        """
+        if format not in RENDER_FORMATS:
+            raise InvalidArgument(f"format is {format!r}", remedy=f"use one of: {', '.join(RENDER_FORMATS)}")
+        request = media_pb2.RenderImageRequest(
+            name=name,
+            size=size,
+            format=RENDER_FORMATS[format],
+            without_annotations=not annotations,
+            without_labels=not class_names,
+            labels=labels,
+        )
+        if crop is not None:
+            request.crop.x, request.crop.y, request.crop.width, request.crop.height = crop
+        drawn = await self._call("MediaService/RenderImage", request, httpbody_pb2.HttpBody)
+        return bytes(drawn.data)
+
+    async def thumbnail(self, name: str, size: int = 0) -> bytes:
+        """The preview of an image, a WebP file, with `size` pixels on its longest side; 0 means 256, the largest."""
+        request = media_pb2.GetThumbnailRequest(name=name, size=size)
+        found = await self._call("MediaService/GetThumbnail", request, httpbody_pb2.HttpBody)
+        return bytes(found.data)
+
+    async def list_duplicates(self, name: str) -> AsyncGenerator[dataset_pb2.DuplicateGroup, None]:
+        """The images of a dataset that have the same bytes, as groups of two or more, the largest first."""
+        request = dataset_pb2.ListDuplicatesRequest(parent=dataset_name(name), page_size=1000)
+        while True:
+            page = await self._call("DatasetService/ListDuplicates", request, dataset_pb2.ListDuplicatesResponse)
+            for group in page.groups:
+                yield group
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    # --- changes of many images
+
+    async def change_images(
+        self,
+        name: str,
+        filter: str = "",
+        *,
+        images: Sequence[str] = (),
+        move_to_split: str | None = None,
+        state: str = "",
+        remove: bool = False,
+        etag: str = "",
+        validate_only: bool = False,
+    ) -> dataset_pb2.ChangeImagesResponse:
+        """Changes the images that a filter selects, `*` for all, or some of them by path or name; all or nothing.
+
+        One change: `move_to_split` (empty for none), `state` (`unannotated` or `verified-empty`) or `remove`. With
+        `etag` only where the dataset is still the one that was read; `validate_only` just says how many would change.
+        """
+        if state and state not in STATES:
+            raise InvalidArgument(f"state is {state!r}", remedy=f"use one of: {', '.join(STATES)}")
+        if (move_to_split is not None) + bool(state) + remove != 1:
+            raise InvalidArgument("there is no change, or more than one", remedy="give one of split, state and remove")
+        if bool(filter) == bool(images):
+            raise InvalidArgument("no images are selected, or in two ways", remedy="give a filter, * for all, or paths")
+        parent = dataset_name(name)
+        request = dataset_pb2.ChangeImagesRequest(parent=parent, etag=etag, validate_only=validate_only)
+        if filter:
+            request.filter = filter
+        else:
+            request.images.names.extend(
+                one if one.startswith(f"{parent}/images/") else image_name(parent, one) for one in images
+            )
+        if move_to_split is not None:
+            request.move_to_split = move_to_split
+        elif state:
+            request.set_state = STATES[state]
+        else:
+            request.remove = True
+        try:
+            return await self._call("DatasetService/ChangeImages", request, dataset_pb2.ChangeImagesResponse)
+        except NotFound as error:
+            for one, full in zip(images, request.images.names, strict=False):
+                if full in error.message:
+                    raise NotFound(f"{parent} has no image {one!r}", reason=error.reason, facts=error.facts) from None
+            raise
+
+    async def redistribute_splits(
+        self,
+        name: str,
+        shares: Mapping[str, float] | None = None,
+        *,
+        seed: int = 0,
+        stratify: bool = False,
+        by_folder: bool = False,
+        etag: str = "",
+        validate_only: bool = False,
+    ) -> dataset_pb2.RedistributeSplitsResponse:
+        """Deals the images out to splits anew, by their shares; without them train 0.8, val 0.2.
+
+        `stratify`: keeps the shares within each class. `by_folder`: images of one folder, as frames of one video are,
+        stay together; those of the same bytes always do. `validate_only` just says what the splits would be.
+        """
+        request = dataset_pb2.RedistributeSplitsRequest(
+            name=dataset_name(name),
+            shares=[dataset_pb2.SplitShare(split=split, share=share) for split, share in (shares or {}).items()],
+            seed=seed,
+            stratify=stratify,
+            group=dataset_pb2.SPLIT_GROUP_FOLDER if by_folder else dataset_pb2.SPLIT_GROUP_UNSPECIFIED,
+            etag=etag,
+            validate_only=validate_only,
+        )
+        return await self._call("DatasetService/RedistributeSplits", request, dataset_pb2.RedistributeSplitsResponse)
 
     # --- issues of imports
 
@@ -264,22 +528,26 @@ class AsyncClient:
         answer = await self._call("ConversionService/ListFormats", request, conversion_pb2.ListFormatsResponse)
         return list(answer.formats)
 
+    async def preview_loss(
+        self, name: str, format: str, **choices: Unpack[WriteChoices]
+    ) -> conversion_pb2.PreviewLossResponse:
+        """What a format cannot hold of a dataset, and what would be done instead; nothing is written."""
+        request = conversion_pb2.PreviewLossRequest(dataset=dataset_name(name), write=write_options(format, **choices))
+        return await self._call("ConversionService/PreviewLoss", request, conversion_pb2.PreviewLossResponse)
+
     async def export_dataset(
         self,
         name: str,
         format: str,
         out: str | Path | None = None,
         *,
-        without_images: bool = False,
         report: Report = progress.ignore,
+        **choices: Unpack[WriteChoices],
     ) -> export_pb2.ExportDatasetResponse:
         """Writes a dataset in a format, and fetches the archive where `out` is given, as `download` does."""
+        write = write_options(format, **choices)
         target = check_target(out)
-        request = export_pb2.ExportDatasetRequest(
-            dataset=dataset_name(name),
-            write=conversion_pb2.WriteOptions(format=format, without_images=without_images),
-            request_id=uuid.uuid4().hex,
-        )
+        request = export_pb2.ExportDatasetRequest(dataset=dataset_name(name), write=write, request_id=uuid.uuid4().hex)
         job = await self._call("ExportService/ExportDataset", request, operations_pb2.Operation)
         result = await self._result(job, export_pb2.ExportDatasetResponse, report)
         if target is not None:
@@ -288,24 +556,27 @@ class AsyncClient:
 
     async def convert(
         self,
-        source: str | Path | Archive | ingest_pb2.Upload,
+        source: Source | ingest_pb2.Upload,
         to: str,
         out: str | Path | None = None,
         *,
-        format: str = "auto",
-        min_side: int | None = None,
-        on_error: str = "skip",
-        without_images: bool = False,
+        dry_run: bool = False,
         report: Report = progress.ignore,
+        **choices: Unpack[ConvertChoices],
     ) -> conversion_pb2.ConvertArchiveResponse:
-        """Turns a folder, an archive or an upload into an archive of another format, without keeping a dataset."""
-        target = check_target(out)
-        read = _read_options(format, min_side, on_error)
+        """Turns a folder, an archive or an upload into an archive of another format, without keeping a dataset.
+
+        `dry_run` stops when it is known what would be lost.
+        """
+        reading = {name: choices.pop(name) for name in ReadChoices.__annotations__ if name in choices}  # type: ignore[misc]
+        read, write = read_options(**reading), write_options(to, **choices)  # type: ignore[misc]
+        target = None if dry_run else check_target(out)
         upload = source if isinstance(source, ingest_pb2.Upload) else await self.upload(source, report)
         request = conversion_pb2.ConvertArchiveRequest(
             upload=upload.name,
             read=read,
-            write=conversion_pb2.WriteOptions(format=to, without_images=without_images),
+            write=write,
+            dry_run=dry_run,
             request_id=uuid.uuid4().hex,
         )
         job = await self._call("ConversionService/ConvertArchive", request, operations_pb2.Operation)
@@ -377,16 +648,22 @@ class AsyncClient:
                 yield operation
 
     async def wait(self, job: str, report: Report = progress.ignore) -> operations_pb2.Operation:
-        """The job when it has ended; raises its error where it failed."""
+        """The job when it has ended; raises its error where it failed, whose facts name the job."""
         metadata = job_pb2.JobMetadata()
+        told = False
         async with aclosing(self.watch_job(job)) as operations:
             async for operation in operations:
                 if operation.metadata.Unpack(metadata):
                     for stage in progress.stages(metadata):
                         report(stage)
+                    if metadata.losses and not told:
+                        told = True
+                        report(replace(stage, losses=tuple(metadata.losses)))
                 if operation.done:
                     if operation.HasField("error"):
-                        raise from_status(operation.error)
+                        failure = from_status(operation.error)
+                        failure.facts["job"] = operation.name
+                        raise failure
                     return operation
         raise FramehouseError(f"{job} was no longer told of before its end", remedy="read it again")
 
@@ -394,14 +671,28 @@ class AsyncClient:
         """Asks a job to stop; what it wrote is removed."""
         await self._call("JobService/CancelJob", job_pb2.CancelJobRequest(name=name), empty_pb2.Empty)
 
+    async def retry_job(self, name: str, report: Report = progress.ignore) -> operations_pb2.Operation:
+        """Starts a job that failed or was cancelled again, as a new one, and answers with that when it has ended.
+
+        The new job is cancelled where the caller is; `response` of the answer is that of the method that had started
+        the job.
+        """
+        request = job_pb2.RetryJobRequest(name=name)
+        job = await self._call("JobService/RetryJob", request, operations_pb2.Operation)
+        return await self._ended(job.name, report)
+
     # --- calls
+
+    async def _ended(self, job: str, report: Report) -> operations_pb2.Operation:
+        """A job of ours when it has ended; where the caller goes, the job goes."""
+        try:
+            return await self.wait(job, report)
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError(await self._stop(job)) from None
 
     async def _result(self, job: operations_pb2.Operation, response: type[R], report: Report) -> R:
         """The response of a job of ours; where the caller goes, the job goes."""
-        try:
-            operation = await self.wait(job.name, report)
-        except asyncio.CancelledError:
-            raise asyncio.CancelledError(await self._stop(job.name)) from None
+        operation = await self._ended(job.name, report)
         result = response()
         operation.response.Unpack(result)
         return result
@@ -427,6 +718,10 @@ class AsyncClient:
         return await self._connection.call(f"/framehouse.v1.{method}", request, response)
 
 
+def _view(annotations: bool) -> dataset_pb2.ImageView:
+    return dataset_pb2.IMAGE_VIEW_FULL if annotations else dataset_pb2.IMAGE_VIEW_BASIC
+
+
 async def _last(work: Coroutine[Any, Any, object]) -> object:
     """Work on the way out, which must neither hide the reason nor hold it up: its result or its error."""
     task = asyncio.ensure_future(work)
@@ -434,12 +729,6 @@ async def _last(work: Coroutine[Any, Any, object]) -> object:
     task.cancel()
     (result,) = await asyncio.gather(task, return_exceptions=True)
     return result
-
-
-def _read_options(format_id: str, min_side: int | None, on_error: str) -> conversion_pb2.ReadOptions:
-    if on_error not in ON_ERROR:
-        raise InvalidArgument(f"on_error is {on_error!r}", remedy=f"use one of: {', '.join(ON_ERROR)}")
-    return conversion_pb2.ReadOptions(format=format_id, min_side=min_side, on_error=ON_ERROR[on_error])
 
 
 def _say_kept(error: BaseException) -> None:

@@ -60,14 +60,27 @@ class Client:
         self.address = self._client.address
 
     upload = _blocking(AsyncClient.upload)
+    send_upload = _blocking(AsyncClient.send_upload)
+    fetch_upload = _blocking(AsyncClient.fetch_upload)
     import_dataset = _blocking(AsyncClient.import_dataset)
     list_datasets = _blocking(AsyncClient.list_datasets)
     get_dataset = _blocking(AsyncClient.get_dataset)
     delete_dataset = _blocking(AsyncClient.delete_dataset)
+    probe_image = _blocking(AsyncClient.probe_image)
+    get_image = _blocking(AsyncClient.get_image)
+    list_images = _iterating(AsyncClient.list_images)
+    image_pages = _iterating(AsyncClient.image_pages)
+    read_image = _blocking(AsyncClient.read_image)
+    render_image = _blocking(AsyncClient.render_image)
+    thumbnail = _blocking(AsyncClient.thumbnail)
+    list_duplicates = _iterating(AsyncClient.list_duplicates)
+    change_images = _blocking(AsyncClient.change_images)
+    redistribute_splits = _blocking(AsyncClient.redistribute_splits)
     list_issues = _iterating(AsyncClient.list_issues)
     issue_pages = _iterating(AsyncClient.issue_pages)
     statistics = _blocking(AsyncClient.statistics)
     list_formats = _blocking(AsyncClient.list_formats)
+    preview_loss = _blocking(AsyncClient.preview_loss)
     export_dataset = _blocking(AsyncClient.export_dataset)
     convert = _blocking(AsyncClient.convert)
     get_export = _blocking(AsyncClient.get_export)
@@ -76,6 +89,7 @@ class Client:
     watch_job = _iterating(AsyncClient.watch_job)
     wait = _blocking(AsyncClient.wait)
     cancel_job = _blocking(AsyncClient.cancel_job)
+    retry_job = _blocking(AsyncClient.retry_job)
 
     def __enter__(self) -> Self:
         return self

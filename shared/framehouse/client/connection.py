@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -41,18 +41,22 @@ class Connection:
         self._deadline = deadline
         self._channel = grpc.aio.insecure_channel(f"dns:///{address}", options=_OPTIONS)
 
-    async def call(self, path: str, request: Message, response: type[R]) -> R:
-        """One answer. While the suite is not available the call is repeated, until the deadline.
+    async def call(self, path: str, request: Message | Sequence[Message], response: type[R]) -> R:
+        """One answer, to a message or a stream of them. While the suite is not available the call is repeated, until
+        the deadline.
 
         Raises `FramehouseError`.
         """
-        method: Any = self._channel.unary_unary(path, _write, response.FromString)
+        one = isinstance(request, Message)
+        kind: Any = self._channel.unary_unary if one else self._channel.stream_unary
+        method = kind(path, _write, response.FromString)
         end = time.monotonic() + self._deadline
         backoff = FIRST_BACKOFF
         last: grpc.aio.AioRpcError | None = None
         while True:
             try:
-                answer: R = await method(request, timeout=max(end - time.monotonic(), 0.05))
+                sent = request if isinstance(request, Message) else iter(request)
+                answer: R = await method(sent, timeout=max(end - time.monotonic(), 0.05))
                 return answer
             except grpc.aio.AioRpcError as error:
                 # A deadline that ends in the middle of retries says less than what made them necessary.

@@ -1,7 +1,9 @@
-"""Names of datasets as people type them: `cars` is `users/local/datasets/cars`."""
+"""Names of datasets as people type them, `cars` is `users/local/datasets/cars`, and of the images in them."""
 
 import re
 import unicodedata
+
+import xxhash
 
 from framehouse.client.errors import InvalidArgument
 
@@ -31,6 +33,11 @@ def dataset_name(name: str) -> str:
 def short_name(name: str) -> str:
     """How a dataset is called on the command line: `cars` for one of the local user's, else the whole name."""
     return name.removeprefix(f"{USER}/datasets/")
+
+
+def image_name(dataset: str, path: str) -> str:
+    """The resource name of an image, by its path in the dataset: `images/train/000000.jpg`."""
+    return f"{dataset_name(dataset)}/images/{xxhash.xxh3_128_hexdigest(path.encode())}"
 
 
 def suggest(name: str) -> str:

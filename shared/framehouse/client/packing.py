@@ -1,4 +1,4 @@
-"""What is sent: an archive as it is; a folder, or images, as one stored zip that is made while it is sent.
+"""What is sent: an archive as it is; a folder, or images and videos, as one stored zip that is made while it is sent.
 
 The zip's size is known before its first byte, its order and its bytes depend on the files alone, and no more than one
 chunk of a file is in memory. Layout: APPNOTE.TXT 6.3.10, with data descriptors, zip64 where the numbers need it.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from framehouse.client.errors import InvalidArgument
-from framehouse.store.image_names import IMAGE_EXTENSIONS
+from framehouse.store.image_names import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 
 CHUNK = 1 << 20
 LITTER_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
@@ -102,19 +102,19 @@ class _File:
 
 
 def open_source(path: str | Path, *more: str | Path) -> Archive:
-    """What to send for a path: a zip, tar, tar.gz or tar.zst as it is, a folder packed, or an image or several packed.
+    """What to send for a path: a zip, tar, tar.gz or tar.zst as it is, a folder packed, or images and videos packed.
 
     Raises `InvalidArgument` for what cannot be any of them, before anything is sent.
     """
     source, status = _look(path)
-    if more or (stat.S_ISREG(status.st_mode) and _is_image(source)):
-        return _images([source, *(_look(other)[0] for other in more)])
+    if more or (stat.S_ISREG(status.st_mode) and _is_picture(source)):
+        return _pictures([source, *(_look(other)[0] for other in more)])
     if stat.S_ISDIR(status.st_mode):
         return _folder(source.resolve())
     if not stat.S_ISREG(status.st_mode):
         raise InvalidArgument(
             f"{str(path)!r} is neither a folder nor a file",
-            remedy="name a folder, an archive or images",
+            remedy="name a folder, an archive, images or videos",
             reason="PATH_UNREADABLE",
         )
     _check_archive(source, status.st_size)
@@ -128,23 +128,24 @@ def _look(path: str | Path) -> tuple[Path, os.stat_result]:
     except OSError as error:
         raise InvalidArgument(
             f"{str(path)!r} cannot be read: {(error.strerror or 'no such file').lower()}",
-            remedy="name a folder, an archive or images that exist",
+            remedy="name a folder, an archive, images or videos that exist",
             reason="PATH_UNREADABLE",
         ) from error
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix[1:].lower() in IMAGE_EXTENSIONS
+def _is_picture(path: Path) -> bool:
+    """Whether a file is an image or a video; or an NDJSON dataset, which is sent alone or beside its images too."""
+    return path.suffix[1:].lower() in IMAGE_EXTENSIONS | VIDEO_EXTENSIONS | {"ndjson"}
 
 
-def _images(paths: list[Path]) -> Archive:
-    """Images packed side by side, under their own names."""
+def _pictures(paths: list[Path]) -> Archive:
+    """Images and videos packed side by side, under their own names."""
     named: dict[bytes, Path] = {}
     for path in dict.fromkeys(path.resolve() for path in paths):
-        if not path.is_file() or not _is_image(path):
+        if not path.is_file() or not _is_picture(path):
             raise InvalidArgument(
-                f"{str(path)!r} is no image, and only images can be sent together",
-                remedy="name images alone, or one folder or archive",
+                f"{str(path)!r} is no image or video, and only images and videos can be sent together",
+                remedy="name images and videos alone, or one folder or archive",
                 reason="ARCHIVE_UNKNOWN",
             )
         other = named.setdefault(_entry_name(Path(path.name)), path)

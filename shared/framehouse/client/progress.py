@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from framehouse.v1 import job_pb2
+from framehouse.v1 import conversion_pb2, job_pb2
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Progress:
     ended: bool = False
     note: str = ""
     """A sentence for a person, once, for instance `resuming: 12 of 40 parts are there`."""
+    losses: tuple[conversion_pb2.Loss, ...] = ()
+    """What the format that is being written cannot hold, once it is known, and before anything is written."""
 
 
 Report = Callable[[Progress], None]

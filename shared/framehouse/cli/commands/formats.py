@@ -60,8 +60,16 @@ def _print_one(one: "Format") -> None:
             "attributes": _yes(one.attributes) or "no",
             "crowd flag": _yes(one.crowd) or "no",
             "score": _yes(one.score) or "no",
+            "tracks": _yes(one.tracks) or "no",
         }
     )
+    if one.layout:
+        print("\n" + "\n".join(f"    {line}" for line in one.layout.strip("\n").splitlines()))
+    for note in one.notes:
+        print(f"\n  {note}")
+    if one.options:
+        print("\n  options, for -O NAME=VALUE:")
+        output.print_facts({f"  {option.field.partition('.')[2]}": option.description for option in one.options})
 
 
 def _kinds(one: "Format") -> str:

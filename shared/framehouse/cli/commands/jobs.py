@@ -1,6 +1,7 @@
-"""`jobs`: what is being done, and what was."""
+"""`jobs`: what is being done, and what was; `jobs retry` starts one again."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -8,11 +9,44 @@ from framehouse.cli.options import Address, Json
 
 
 def register(app: typer.Typer) -> None:
-    app.command("jobs")(jobs)
+    group = typer.Typer(invoke_without_command=True)
+    group.callback()(jobs)
+    group.command("retry")(retry)
+    app.add_typer(group, name="jobs")
 
 
-def jobs(as_json: Json = False, address: Address = None) -> None:
+def jobs(context: typer.Context, as_json: Json = False, address: Address = None) -> None:
     """List the jobs, newest first."""
+    if context.invoked_subcommand is None:
+        _list(as_json, address)
+
+
+def retry(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="A job that failed or was cancelled, as jobs/1f0c….")],
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """Start a job again, as a new one with the same request, and wait for it.
+
+    Images that it had looked at are not decoded again.
+    """
+    from framehouse.cli import live, output, reach
+    from framehouse.client.names import short_name
+    from framehouse.v1 import job_pb2
+
+    with reach.client(address) as client, live.shown() as report:
+        done = client.retry_job(job, report)
+    metadata = job_pb2.JobMetadata()
+    done.metadata.Unpack(metadata)
+    if as_json:
+        result = output.response(done)
+        output.print_json({"name": done.name, "metadata": output.plain(metadata), "response": output.plain(result)})
+    else:
+        kind = job_pb2.JobKind.Name(metadata.kind).removeprefix("JOB_KIND_").lower()
+        print(f"{done.name}: {kind} of {output.visible(short_name(metadata.target))} done")
+
+
+def _list(as_json: bool, address: str | None) -> None:
     from framehouse.cli import output, reach
     from framehouse.client.names import short_name
     from framehouse.v1 import job_pb2

@@ -52,8 +52,16 @@ class Folder:
         (self.root / "secrets").chmod(0o700)
 
     def store_secret(self) -> str:
-        """The secret key of the object store, made at the first call and kept."""
-        path = self.root / "secrets" / "store_secret_key"
+        """The secret key of the object store."""
+        return self._secret("store_secret_key")
+
+    def url_signing_key(self) -> str:
+        """What the URLs of images are signed with."""
+        return self._secret("url_signing_key")
+
+    def _secret(self, name: str) -> str:
+        """A secret that is made at the first call and kept."""
+        path = self.root / "secrets" / name
         if not path.exists():
             _write_private(path, secrets.token_urlsafe(32))
         return path.read_text().strip()

@@ -122,6 +122,8 @@ def _temporal(folder: Folder, ports: Mapping[str, int]) -> Program:
 def _services(folder: Folder, ports: Mapping[str, int]) -> list[Program]:
     shared = {
         "FRAMEHOUSE_DRAIN_SECONDS": os.environ.get("FRAMEHOUSE_DRAIN_SECONDS", DRAIN_SECONDS),
+        # Nobody but this machine's users can ask for it here.
+        "FRAMEHOUSE_FETCH_URLS": os.environ.get("FRAMEHOUSE_FETCH_URLS", "public"),
         **environment(folder, addresses(ports)),
         "FRAMEHOUSE_HOST": HOST,
         "FRAMEHOUSE_HTTP_PORT": str(ports["http"]),

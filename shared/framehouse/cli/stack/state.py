@@ -62,6 +62,8 @@ def environment(folder: Folder, addresses: Mapping[str, str]) -> dict[str, str]:
         "FRAMEHOUSE_STORE_BUCKET": "framehouse",
         "FRAMEHOUSE_STORE_ACCESS_KEY": ACCESS_KEY,
         "FRAMEHOUSE_STORE_SECRET_KEY": folder.store_secret(),
+        "FRAMEHOUSE_PUBLIC_URL": f"http://{addresses['http']}",
+        "FRAMEHOUSE_URL_SIGNING_KEY": folder.url_signing_key(),
         "FRAMEHOUSE_TEMPORAL_ADDRESS": addresses["temporal"],
         "FRAMEHOUSE_TEMPORAL_NAMESPACE": "default",
         "FRAMEHOUSE_DATABASE_URL": f"sqlite:///{folder.catalogue}",

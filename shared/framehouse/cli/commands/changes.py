@@ -1,0 +1,131 @@
+"""`change` and `splits`: many images of a dataset at once."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from framehouse.cli.options import Address, Json, Name
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+
+ORDER = ("train", "val", "test")
+"""What shares without names are of."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("change")(change)
+    app.command("splits")(splits)
+
+
+def change(
+    name: Name,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help="Paths of images in the dataset, in place of a filter."),
+    ] = None,
+    selection: Annotated[
+        str, typer.Option("--filter", metavar="FILTER", help="Which images, as of `framehouse images`; '*' for all.")
+    ] = "",
+    split: Annotated[str | None, typer.Option(help="Move them to this split; '' for none.")] = None,
+    state: Annotated[str, typer.Option(help="Set their state: verified-empty or unannotated.")] = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Remove them from the dataset.")] = False,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before they are removed.")] = False,
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """Move images to a split, set their state, or remove them: by path or by filter, all or nothing."""
+    from framehouse.cli import output, reach
+    from framehouse.client.errors import InvalidArgument
+    from framehouse.client.names import dataset_name
+
+    dataset_name(name)
+    with reach.client(address) as client:
+        etag = ""
+        if remove and not yes and not dry_run:
+            if not sys.stdin.isatty():
+                raise InvalidArgument("nothing was removed: nobody is there to be asked", remedy="add --yes")
+            asked = client.change_images(name, selection, images=paths or [], remove=True, validate_only=True)
+            typer.confirm(f"Remove {output.counted(asked.changed_count, 'image')} of {name}?", abort=True)
+            etag = asked.dataset.etag
+        done = client.change_images(
+            name,
+            selection,
+            images=paths or [],
+            move_to_split=split,
+            state=state,
+            remove=remove,
+            etag=etag,
+            validate_only=dry_run,
+        )
+    if as_json:
+        output.print_json(output.plain(done) | {"dryRun": dry_run})
+        return
+    what = "removed" if remove else f"now {state}" if state else f"moved to {split}" if split else "moved to no split"
+    print(f"{output.counted(done.changed_count, 'image')} {f'would be {what}' if dry_run else what}")
+    if not dry_run:
+        print(f"{name}: {output.splits(done.dataset.splits)}")
+
+
+def splits(
+    name: Name,
+    redistribute: Annotated[
+        str,
+        typer.Option(metavar="SHARES", help="Deal the images out anew: 80/20, 70/20/10, or train=0.8,val=0.2."),
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Another number deals otherwise.")] = 0,
+    stratify: Annotated[bool, typer.Option("--stratify", help="Keep the shares within each class.")] = False,
+    by_folder: Annotated[bool, typer.Option("--by-folder", help="Keep images of one folder together.")] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """Show the splits of a dataset, or deal its images out to them anew."""
+    from framehouse.cli import output, reach
+    from framehouse.client.errors import InvalidArgument
+    from framehouse.client.names import dataset_name
+
+    full = dataset_name(name)
+    if not redistribute and (seed or stratify or by_folder or dry_run):
+        raise InvalidArgument("nothing is dealt out", remedy="say the shares: --redistribute 80/20")
+    shares = parse_shares(redistribute) if redistribute else {}
+    with reach.client(address) as client:
+        if not shares:
+            dataset = client.get_dataset(name)
+            total, counts, changed = dataset.image_count, dataset.splits, None
+        else:
+            done = client.redistribute_splits(
+                name, shares, seed=seed, stratify=stratify, by_folder=by_folder, validate_only=dry_run
+            )
+            total, counts, changed = sum(one.image_count for one in done.splits), done.splits, done.changed_count
+    if as_json:
+        document: dict[str, object] = {"dataset": full, "splits": [output.plain(one) for one in counts]}
+        output.print_json(document if changed is None else document | {"changedCount": changed, "dryRun": dry_run})
+        return
+    output.print_table(
+        ("split", "images", "share"),
+        ((one.split or "(none)", one.image_count, f"{one.image_count / max(total, 1):.1%}") for one in counts),
+        right=("images", "share"),
+    )
+    if changed is not None:
+        print(f"{output.counted(changed, 'image')} {'would change' if dry_run else 'changed'} their split")
+
+
+def parse_shares(text: str) -> dict[str, float]:
+    """`{"train": 0.8, "val": 0.2}` of `80/20` or `train=0.8,val=0.2`."""
+    from framehouse.client.errors import InvalidArgument
+
+    try:
+        if "=" not in text:
+            parts = [float(part) for part in text.split("/")]
+            if 1 < len(parts) <= len(ORDER) and sum(parts) > 0:
+                return dict(zip(ORDER, (part / sum(parts) for part in parts), strict=False))
+        else:
+            pairs = [part.split("=") for part in text.split(",")]
+            shares = {split.strip(): float(share) for split, share in pairs}
+            if len(shares) == len(pairs):
+                return shares
+    except ValueError:
+        pass
+    raise InvalidArgument(f"{text!r} says no shares", remedy="write 80/20, 70/20/10, or train=0.8,val=0.2")
