@@ -1,0 +1,1 @@
+"""Tools of others, in environments of their own: to open what is written, and to measure against."""
