@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 DATA ?=
 
-.PHONY: help setup demo up test check protos format lock bench clean
+.PHONY: help setup demo up test interop check protos docs format lock bench clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -27,7 +27,10 @@ up: $(READY)  ## start the suite on this machine
 	@$(BIN)/framehouse up
 
 test: $(READY)  ## unit, service and end-to-end tests on the real stack
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
+
+interop: $(READY)  ## open what is written in the tools that own the formats
+	$(BIN)/pytest tests/interop
 
 check: $(READY)  ## format, lint, types, contracts, imports, manifests
 	$(BIN)/ruff format --check .
@@ -36,9 +39,13 @@ check: $(READY)  ## format, lint, types, contracts, imports, manifests
 	$(BIN)/lint-imports
 	$(BIN)/python protos/stubs.py --check
 	$(BIN)/python deploy/check.py
+	$(BIN)/python -m services.conversion.page --check
 
 protos: $(READY)  ## generate the stubs from the contracts
 	$(BIN)/python protos/stubs.py
+
+docs: $(READY)  ## make docs/formats.md from the formats
+	$(BIN)/python -m services.conversion.page
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix .

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from framehouse.cli.stack.control import running_stack
 from framehouse.cli.stack.state import StackInfo
@@ -18,6 +19,10 @@ Framehouse = Callable[..., subprocess.CompletedProcess[str]]
 COMMAND = Path(sys.executable).with_name("framehouse")
 COMMAND_SECONDS = 120
 
+# The same examples in every run, however busy the machine is; `--hypothesis-profile=default` looks for others.
+settings.register_profile("same", deadline=None, derandomize=True, database=None)
+settings.load_profile("same")
+
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
@@ -25,6 +30,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
     from framehouse.runtime import channels, config
     from framehouse.store.bucket import bucket
 
+    # Tests fetch from servers of their own, on loopback.
+    os.environ["FRAMEHOUSE_FETCH_URLS"] = "any"
+    os.environ["FRAMEHOUSE_S3_SOURCES_FILE"] = str(tmp_path_factory.mktemp("sources") / "s3.json")
     with running_stack(tmp_path_factory.mktemp("suite")) as info:
         folders = {"FRAMEHOUSE_DATA": str(info.data), "FRAMEHOUSE_STATE": str(info.data / "state")}
         os.environ.update(info.environment() | folders)

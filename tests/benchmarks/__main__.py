@@ -19,14 +19,23 @@ from rich.table import Table
 
 from framehouse.cli.stack.control import find, running_stack
 from framehouse.cli.stack.state import StackInfo
-from tests.benchmarks import archives, calls, images, labels
+from tests.benchmarks import archives, calls, catalogue, catalogue_changes, detection, images, labels, replicas, uploads
 from tests.benchmarks.measure import Bench, Row, Series, cores
 
 ROWS: dict[str, Callable[[Bench], Row]] = {
     "images": images.run,
-    "labels": labels.run,
+    "large": images.large,
+    "again": images.again,
+    "replicas": replicas.run,
+    "uploads": uploads.run,
+    **labels.CONVERSIONS,
+    "growth": labels.growth,
+    "detection": detection.run,
     "calls": calls.run,
     "archives": archives.run,
+    "catalogue": catalogue.run,
+    "changes": catalogue_changes.changes,
+    "writers": catalogue_changes.writers,
 }
 
 BUILD = Path(__file__).parents[2] / "build"

@@ -18,9 +18,12 @@ def seconds_of_job(job: job_pb2.JobMetadata, before: str = "") -> float:
     return (end.ToNanoseconds() - job.start_time.ToNanoseconds()) / 1e9
 
 
+def seconds_of_stage(job: job_pb2.JobMetadata, name: str) -> float:
+    """What one stage took."""
+    stage = next(stage for stage in job.stages if stage.name == name)
+    return (stage.end_time.ToNanoseconds() - stage.start_time.ToNanoseconds()) / 1e9
+
+
 def seconds_of_stages(job: job_pb2.JobMetadata) -> str:
     """What each stage took, for notes. Stages may overlap."""
-    times = {
-        stage.name: (stage.end_time.ToNanoseconds() - stage.start_time.ToNanoseconds()) / 1e9 for stage in job.stages
-    }
-    return ", ".join(f"{name} {taken:.2f} s" for name, taken in times.items())
+    return ", ".join(f"{stage.name} {seconds_of_stage(job, stage.name):.2f} s" for stage in job.stages)

@@ -14,7 +14,7 @@ from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog, collect
 from framehouse.v1 import annotation_pb2, ingest_pb2
-from services.ingest.catalogue import Catalogue, DatasetRow, now
+from services.ingest.catalogue import Catalogue, DatasetRow, ImportRow, now
 from services.ingest.issues import KEPT, expire, kept_key, list_issues
 
 STEPS = ("joins/000000", "labels/000000", "labels/000001", "media/000000", "media/000001", "index")
@@ -133,16 +133,18 @@ def test_an_import_without_issues_has_an_empty_list_and_an_unknown_one_none(buck
 def test_issues_expire_unless_there_is_a_dataset_of_theirs(bucket: Bucket, tmp_path: Path) -> None:
     own = Bucket(settings().model_copy(update={"store_bucket": f"test-{uuid.uuid4().hex}"}))
     own.ensure_bucket()
-    failed, published = uuid.uuid4().hex, uuid.uuid4().hex
-    for job in (failed, published):
+    failed, published, added = (uuid.uuid4().hex for _ in range(3))
+    for job in (failed, published, added):
         collect(own, f"jobs/{job}/", kept_key(job))
     catalogue = Catalogue(f"sqlite:///{tmp_path}/catalogue.db")
     catalogue.migrate()
     with catalogue.session() as session:
         session.add(row(published))
+        for job in (published, added):
+            session.add(ImportRow(job=job, dataset=published, summary=b"", create_time=now()))
     assert expire(own, catalogue, now() - KEPT) == 0
     assert expire(own, catalogue, now() + timedelta(minutes=1)) == 1
-    assert list(own.keys("imports/")) == [kept_key(published)]
+    assert set(own.keys("imports/")) == {kept_key(published), kept_key(added)}
 
 
 def row(uid: str) -> DatasetRow:
