@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from framehouse.annotations.plan import MEDIA_SCHEMA
 from framehouse.runtime import jobs
@@ -68,6 +69,8 @@ def process_shard(
 ) -> media_pb2.ProcessShardResponse:
     """What `MediaService.ProcessShard` promises. `look_up` and `record` are ingest's, which knows earlier imports."""
     plan = BatchFile(bucket, request.plan_key).batch(request.shard)
+    if plan["object"].null_count == plan.num_rows:
+        return _without_bytes(bucket, plan, request)
     records: list[Record] = plan.to_pylist()
     log = IssueLog()
     rows: list[Record] = [{"usable": False} for _ in records]
@@ -107,6 +110,31 @@ def process_shard(
     )
 
 
+def _without_bytes(
+    bucket: Bucket, plan: pa.RecordBatch, request: media_pb2.ProcessShardRequest
+) -> media_pb2.ProcessShardResponse:
+    """A shard of images that the archive has labels for and no bytes: whatever their number, there is little to do."""
+    log = IssueLog()
+    usable = pc.and_(plan["width"].is_valid(), plan["height"].is_valid())
+    for record in plan.select(["entry_path", "path"]).filter(pc.invert(usable)).to_pylist():
+        _missing(log, record)
+    columns = [usable, *(pa.nulls(plan.num_rows, field.type) for field in list(MEDIA_SCHEMA)[1:])]
+    write_batches(bucket, request.output_key, MEDIA_SCHEMA, [pa.RecordBatch.from_arrays(columns, schema=MEDIA_SCHEMA)])
+    return media_pb2.ProcessShardResponse(
+        image_count=pc.sum(usable).as_py() or 0, issues=log.save(bucket, request.output_key)
+    )
+
+
+def _missing(log: IssueLog, record: Record) -> None:
+    log.add(
+        "IMAGE_MISSING",
+        ERROR,
+        _name(record),
+        "there are labels for this image, but the archive does not hold it and they do not say its size",
+        "add the image to the archive",
+    )
+
+
 def _wanted(records: list[Record], rows: list[Record], log: IssueLog) -> list[int]:
     """The rows whose bytes are to be read; of the others `rows` and `log` say all there is to say."""
     wanted = []
@@ -114,13 +142,7 @@ def _wanted(records: list[Record], rows: list[Record], log: IssueLog) -> list[in
         if record["object"] is None:
             rows[i]["usable"] = record["width"] is not None and record["height"] is not None
             if not rows[i]["usable"]:
-                log.add(
-                    "IMAGE_MISSING",
-                    ERROR,
-                    _name(record),
-                    "there are labels for this image, but the archive does not hold it and they do not say its size",
-                    "add the image to the archive",
-                )
+                _missing(log, record)
         elif record["size"] > settings().max_image_bytes:
             refusal = too_large(record["size"])
             log.add(refusal.code, ERROR, _name(record), refusal.message, refusal.remedy)
