@@ -72,7 +72,7 @@ class Scan(NamedTuple):
 
 def detect(archive: Archive) -> Candidate | None:
     """XML files of VOC, or masks and lists of images as VOC has them."""
-    lists = [path for path in _texts(archive) if voc_lists.LIST.match(path)]
+    lists = [archive.path(row) for row in voc_lists.rows(archive).tolist()]
     rows = archive.with_extension("xml")
     # Those that lie where VOC has them come first.
     likely = pc.match_substring_regex(archive.paths.take(pa.array(rows)), r"(?i)(^|/)Annotations/")
@@ -86,10 +86,6 @@ def detect(archive: Archive) -> Candidate | None:
         return None
     what = "masks and lists" if masks_there else "lists"
     return Candidate(0.7, f"{what} of images as {lists[0]}, without XML files")
-
-
-def _texts(archive: Archive) -> list[str]:
-    return [str(path) for path in archive.paths.take(pa.array(archive.with_extension("txt"))).to_pylist()]
 
 
 def _is_voc(data: bytes) -> bool:
@@ -326,12 +322,11 @@ def _said(archive: Archive, places: Places, scan: Scan) -> dict[str, pa.Array]:
     count = len(places.paths)
     said: dict[str, list[object]] = {name: [None] * count for name in ("width", "height", "source", "state")}
     position = np.searchsorted(scan.rows, np.maximum(places.files[XML], 0))
-    empty = (places.files[CLASS_FILE] < 0) & (places.files[INSTANCE_FILE] < 0)
     for i in np.flatnonzero(places.files[XML] >= 0).tolist():
         one = scan.outlines[position[i]]
         if one is not None:
             said["width"][i], said["height"][i], said["source"][i] = one.width, one.height, one.source
-            if empty[i] and not one.has_objects:
+            if not one.has_objects:
                 said["state"][i] = int(State.VERIFIED_EMPTY)
     of = np.where(places.files[CLASS_FILE] >= 0, places.files[CLASS_FILE], places.files[INSTANCE_FILE])
     unsized = np.array([value is None for value in said["width"]], bool) & (places.row < 0) & (of >= 0)

@@ -106,8 +106,9 @@ def read_map(path: str, text: str, issues: IssueLog) -> tuple[list[Entry], bool]
             continue
         name, shade, parts, actions = ([item.strip() for item in line.split(":")] + [""] * 3)[:4]
         if not name or name in entries:
+            code = "CLASS_NAME_REPEATED" if name else "CLASS_NAME_MISSING"
             text_ = f"the class {name!r} is named before" if name else "the line names no class"
-            issues.add("CLASS_NAME_REPEATED", WARNING, path, text_, "remove the line", number)
+            issues.add(code, WARNING, path, text_, "correct or remove the line", number)
             # Its place is kept, for masks may count the lines.
             name = f"_{len(entries)}"
         values = re.findall(r"\d+", shade)
@@ -192,8 +193,8 @@ def written_names(labels: LabelSchema) -> list[str]:
 
 
 def file_name(name: str) -> str:
-    """A class's name as a part of a file's name."""
-    return re.sub(r'[/\\*?"<>|]|^\.+', "_", name)
+    """A class's name as a part of a file's name; no two are the same."""
+    return re.sub(r'[%/\\*?"<>|]|^\.', lambda match: f"%{ord(match[0]):02X}", name)
 
 
 def fill_colours(entries: Sequence[Entry]) -> list[Entry]:

@@ -24,6 +24,7 @@ from services.conversion.archive import Archive
 LIST = re.compile(
     r"(?i)^(?P<root>.*?)(?:^|(?<=/))ImageSets/(?:(?P<task>Main|Segmentation|Layout|Action)/)?(?P<name>.+)\.txt$"
 )
+PLACE = r"(?i)(^|/)ImageSets/.*\.txt$"
 TASKS = ("main", "", "segmentation", "layout", "action")
 MAX_BYTES = 256 << 20
 VALUE = r"^(?P<name>.*\S)\s+(?P<value>-?\d+)$"
@@ -61,10 +62,15 @@ class Membership:
     """Rows of the images that have the class of each list."""
 
 
+def rows(archive: Archive) -> Integers:
+    """Rows of the lists of an archive."""
+    return np.flatnonzero(pc.match_substring_regex(archive.paths, PLACE).to_numpy(zero_copy_only=False))
+
+
 def find(archive: Archive) -> Lists:
     """Reads the lists of an archive."""
     found: list[List] = []
-    for row in archive.with_extension("txt").tolist():
+    for row in rows(archive).tolist():
         path = archive.path(row)
         match = LIST.match(path)
         if match is None:

@@ -101,7 +101,7 @@ def _losses(annotations: pa.Table, labels: LabelSchema, detail: Detail) -> list[
     found = losses.Annotations(image, kinds, label, flags, {}, labels)
     result: list[Loss] = []
 
-    def add(code: str, subject: str, touched: Marks, fallback: str) -> None:
+    def loss(code: str, subject: str, touched: Marks, fallback: str) -> None:
         if touched.any():
             result.append(found.loss(code, subject, touched, fallback))
 
@@ -111,29 +111,29 @@ def _losses(annotations: pa.Table, labels: LabelSchema, detail: Detail) -> list[
         result.append(Loss(code="NAME_CHANGED", subject="names of classes", fallback=text))
     known = label >= 0
     kept = np.append(np.array(detail.kept, bool), False)[label]
-    add("LABEL_NOT_IN_MAP", "classes that the challenge has not", known & ~kept, losses.LEFT_OUT)
+    loss("LABEL_NOT_IN_MAP", "classes that the challenge has not", known & ~kept, losses.LEFT_OUT)
     roles = find_roles(annotations, labels, detail, np.zeros(len(label), bool))
     written = np.zeros(len(label), bool)
     written[roles.objects] = True
     shaped = kept & np.isin(kinds, SHAPES)
-    add("BOX_EMPTY", "shapes without width or height", shaped & ~written, losses.LEFT_OUT)
+    loss("BOX_EMPTY", "shapes without width or height", shaped & ~written, losses.LEFT_OUT)
     is_mask, is_tag = kinds == Kind.MASK, kinds == Kind.TAG
     painted = np.zeros(len(label), bool)
     painted[roles.masks] = True
     text = "left out, for black is nothing"
-    add("MASK_OF_BACKGROUND", "masks of the class of nothing", kept & is_mask & ~painted, text)
+    loss("MASK_OF_BACKGROUND", "masks of the class of nothing", kept & is_mask & ~painted, text)
     shared = annotations["is_shared"].to_numpy(zero_copy_only=False)
-    add("MASK_OVERLAP", "masks that overlap", painted & shared, "pixels are of the one with the highest z order")
+    loss("MASK_OVERLAP", "masks that overlap", painted & shared, "pixels are of the one with the highest z order")
     bare = kept & (is_mask | is_tag)
     attributes = annotations["has_attributes"].to_numpy(zero_copy_only=False)
-    add("ATTRIBUTES_UNSUPPORTED", "attributes of masks and tags", bare & attributes, "written without them")
-    add("FLAG_UNSUPPORTED", "flags of masks and tags", bare & (flags & HELD > 0), "written without the flag")
+    loss("ATTRIBUTES_UNSUPPORTED", "attributes of masks and tags", bare & attributes, "written without them")
+    loss("FLAG_UNSUPPORTED", "flags of masks and tags", bare & (flags & HELD > 0), "written without the flag")
     pairs = set(zip(image[roles.objects].tolist(), label[roles.objects].tolist(), strict=True))
     implied = np.zeros(len(label), bool)
     tags = np.flatnonzero(is_tag & kept)
     implied[tags] = [pair in pairs for pair in zip(image[tags].tolist(), label[tags].tolist(), strict=True)]
     text = "written, but read as what the objects say"
-    add("TAG_IMPLIED", "tags of a class that their image has objects of", implied, text)
+    loss("TAG_IMPLIED", "tags of a class that their image has objects of", implied, text)
     related = np.zeros(len(label), bool)
     parts = roles.host != roles.objects
     for rows in (roles.objects[parts], roles.host[parts], roles.masks[roles.owner >= 0], roles.owner[roles.owner >= 0]):
@@ -144,7 +144,7 @@ def _losses(annotations: pa.Table, labels: LabelSchema, detail: Detail) -> list[
     shared_group = np.zeros(len(label), bool)
     shared_group[grouped] = members[at.reshape(-1)] > 1
     text = "written without them: only an object with its parts or its mask is one group"
-    add("GROUP_UNSUPPORTED", "groups", kept & shared_group & ~related, text)
+    loss("GROUP_UNSUPPORTED", "groups", kept & shared_group & ~related, text)
     return result
 
 

@@ -18,7 +18,7 @@ from framehouse.runtime.errors import FailedPrecondition, InvalidArgument, NotFo
 from framehouse.store.tables import change, rewrite
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow
-from services.ingest.columns import Integers, Mask, Snapshot, snapshot
+from services.ingest.columns import Integers, Mask, Snapshot, Strings, snapshot
 from services.ingest.datasets import message
 from services.ingest.edits import Edit, addresses, check_split, edit, head_of
 from services.ingest.filters import select
@@ -119,16 +119,21 @@ def _named(dataset: str, names: Sequence[str], table: Snapshot) -> Mask:
 def _moved(row: DatasetRow, table: Snapshot, mask: Mask, name: str) -> Edit:
     split = canonical_split(name)
     codes, names = table.strings("split")
-    rows = np.flatnonzero(mask & (codes != (names.index(split) if split in names else len(names))))
-    counts = np.bincount(codes, minlength=len(names)) - np.bincount(codes[rows], minlength=len(names))
-    splits = dict(zip(names, counts.tolist(), strict=True))
-    splits[split] = splits.get(split, 0) + len(rows)
+    names = names if split in names else [*names, split]
+    rows = np.flatnonzero(mask & (codes != names.index(split)))
+    new = codes.copy()
+    new[rows] = names.index(split)
+    counts = np.bincount(new, minlength=len(names)).tolist()
     head = head_of(row)
-    head.splits = {split: count for split, count in splits.items() if count}
-    columns = {"split": split, "split_name": name if split else ""}
-    return Edit(
-        len(rows), head, lambda: _write(row, table, rows, {key: pa.scalar(one) for key, one in columns.items()})
-    )
+    head.splits = {name: count for name, count in zip(names, counts, strict=True) if count}
+    values = {"split": pa.scalar(split), "split_name": pa.scalar(name if split else "")}
+
+    def write() -> int:
+        version = _write(row, table, rows, values)
+        snapshot(row.table_key, version).keep("split", Strings(new, names))
+        return version
+
+    return Edit(len(rows), head, write)
 
 
 def _with_state(row: DatasetRow, table: Snapshot, mask: Mask, state: State) -> Edit:
@@ -144,7 +149,15 @@ def _with_state(row: DatasetRow, table: Snapshot, mask: Mask, state: State) -> E
             facts={"path": path, "count": str(len(annotated))},
         )
     rows = np.flatnonzero(mask & (states != state))
-    return Edit(len(rows), head_of(row), lambda: _write(row, table, rows, {"state": pa.scalar(int(state), pa.int8())}))
+
+    def write() -> int:
+        version = _write(row, table, rows, {"state": pa.scalar(int(state), pa.int8())})
+        new = states.copy()
+        new[rows] = state
+        snapshot(row.table_key, version).keep("state", new)
+        return version
+
+    return Edit(len(rows), head_of(row), write)
 
 
 def _write(row: DatasetRow, table: Snapshot, rows: Integers, values: dict[str, pa.Scalar]) -> int:

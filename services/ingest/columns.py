@@ -150,6 +150,13 @@ class Snapshot:
     def _found(self, names: Sequence[str], parts: Sequence[Part]) -> list[dict[str, Any]]:
         return [{name: _MEMORY.get(part.keys[name]) for name in names} for part in parts]
 
+    def keep(self, name: str, column: Strings | Array) -> None:
+        """Takes strings or numbers of all rows from who wrote them, so that nobody has to read them."""
+        for part in self.parts:
+            rows = slice(part.first, part.first + part.rows)
+            piece = _some(column, rows) if isinstance(column, Strings) else column[rows].copy()
+            _MEMORY.put(part.keys[name], piece)
+
     def _rows(self, names: Iterable[str], parts: Sequence[Part]) -> Iterator[pa.Table]:
         """What the columns are made of, part by part."""
         columns = sorted({_SOURCES[name] for name in names})
@@ -246,6 +253,14 @@ def _strings(column: pa.ChunkedArray) -> Strings:
     coded = pc.fill_null(column, "").combine_chunks().dictionary_encode()
     coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
     return Strings(coded.indices.to_numpy().astype(np.int32), coded.dictionary.to_pylist())
+
+
+def _some(column: Strings, rows: slice) -> Strings:
+    """A part of a column, with the strings that are in it."""
+    codes = column.codes[rows]
+    present = np.bincount(codes, minlength=len(column.names)) > 0
+    names = [name for name, there in zip(column.names, present.tolist(), strict=True) if there]
+    return Strings((np.cumsum(present) - 1).astype(np.int32)[codes], names)
 
 
 def _text(column: pa.ChunkedArray) -> pa.Array:

@@ -18,7 +18,7 @@ from framehouse.runtime.errors import InvalidArgument
 from framehouse.store.tables import rewrite
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow
-from services.ingest.columns import Integers, Snapshot, snapshot
+from services.ingest.columns import Integers, Snapshot, Strings, snapshot
 from services.ingest.datasets import message
 from services.ingest.dealing import Keys, Presence, by_group, deal, grouped, mixed, numbered, presence
 from services.ingest.edits import Edit, addresses, check_split, edit, head_of
@@ -104,7 +104,9 @@ def _plan(request: dataset_pb2.RedistributeSplitsRequest, splits: list[Split], r
             "split": pa.DictionaryArray.from_arrays(places, [split.name for split in splits]),
             "split_name": pa.DictionaryArray.from_arrays(places, [split.spelled for split in splits]),
         }
-        return rewrite(row.table_key, row.table_version, addresses(table, rows), columns, COMMIT)
+        version = rewrite(row.table_key, row.table_version, addresses(table, rows), columns, COMMIT)
+        snapshot(row.table_key, version).keep("split", Strings(new.astype(np.int32), [split.name for split in splits]))
+        return version
 
     return Edit(len(rows), head, write)
 

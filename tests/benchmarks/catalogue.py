@@ -35,7 +35,7 @@ Ask = Callable[[str, str, str], dataset_pb2.ListImagesResponse]
 
 
 def run(bench: Bench) -> Row:
-    """Measures; the target is the median of first pages and of later ones."""
+    """Measures; the target is the median of first pages of the slowest query, and of later pages."""
     images, repeats = (50_000, 2) if bench.quick else (1_000_000, 5)
     dataset = big_table.publish(bench.suite, "catalogue", images)
     bench.say(f"{dataset.image_count:,} images, {dataset.annotation_count:,} boxes")
@@ -59,7 +59,8 @@ def run(bench: Bench) -> Row:
     bench.say("; ".join(f"{name} {statistics.median(values):.0f} ms" for name, values in firsts.items()))
     first = Series("first page", "ms", [value for values in firsts.values() for value in values])
     later = Series("later page", "ms", [value for values in laters.values() for value in values])
-    slowest = max(firsts, key=lambda name: statistics.median(firsts[name]))
+    name = max(firsts, key=lambda name: statistics.median(firsts[name]))
+    slowest = Series(f"first page of the slowest, {name}", "ms", firsts[name])
     return Row(
         "catalogue",
         "pages of 100 images of a large dataset, by any filter and in any order",
@@ -67,12 +68,12 @@ def run(bench: Bench) -> Row:
         f"with a filter that was never asked before; {LATER_PAGES} later pages each",
         series=[
             first,
-            Series(f"slowest: {slowest}", "ms", firsts[slowest]),
+            slowest,
             later,
             Series("first page before anything was read", "ms", cold),
         ],
-        target=f"at most {LIMIT_MS:g} ms at the median, first pages and later ones",
-        passed=max(first.median, later.median) <= LIMIT_MS,
+        target=f"at most {LIMIT_MS:g} ms at the median, first pages of every query and later pages",
+        passed=max(slowest.median, later.median) <= LIMIT_MS,
         peak_memory={name: memory.peaks[name] for name in ("ingest", "gateway")},
     )
 

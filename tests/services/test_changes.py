@@ -25,6 +25,7 @@ from framehouse.v1 import annotation_pb2, dataset_pb2, ingest_pb2
 from services.ingest import datasets, heads
 from services.ingest.catalogue import Catalogue, DatasetRow, ReferenceRow
 from services.ingest.changes import change_images
+from services.ingest.columns import snapshot
 from services.ingest.redistributing import redistribute
 from tests.services import catalogues
 from tests.services.test_adding import archive, row
@@ -84,8 +85,13 @@ class Dataset:
         }
 
     def check(self) -> None:
-        """What the catalogue says of the head is what is in it, and its images' bytes are kept."""
+        """What the catalogue and the memory say of the head is what is in it, and its images' bytes are kept."""
         there = self.row
+        kept = snapshot(there.table_key, there.table_version)
+        codes, names = kept.strings("split")
+        in_memory = [(names[code], state) for code, state in zip(codes, kept.numbers("state"), strict=True)]
+        assert in_memory == list(self.images("split", "state").values())
+        assert set(names) == set(self.images("split").values())
         head = heads.measure(there.table_key, there.table_version)
         issues = dataset_pb2.Dataset.FromString(there.summary).issues
         assert {name: getattr(there, name) for name in head.values(issues)} == head.values(issues)

@@ -66,26 +66,27 @@ SegmentationClass/<name>.png
 SegmentationObject/<name>.png
 labelmap.txt""",
     notes=(
-        "Files whose <database> is that of the challenge (`The VOC2007 Database`) count pixels from 1 and the last "
-        "one of a box included: x = xmin - 1, width = xmax - xmin + 1. In all others, which other tools wrote, the "
-        "numbers are edges: x = xmin, width = xmax - xmin. Datumaro reads all files in the second way.",
+        "Files whose `<database>` is that of the challenge (`The VOC2007 Database`) count pixels from 1 and the "
+        "last one of a box included: x = xmin - 1, width = xmax - xmin + 1. In all others, which other tools wrote,"
+        " the numbers are edges: x = xmin, width = xmax - xmin. Datumaro reads all files in the second way.",
         "Written boxes are edges too, as Datumaro and CVAT read them; images that came from the challenge's files "
         "count from 1 again. Nothing is rounded; an edge is x + width, so that the last of 17 digits of a width may"
         " change.",
         "Without labelmap.txt the classes are the challenge's where there are masks or its lists of classes, else "
         "those that occur. The line `background` of labelmap.txt is the colour of nothing and no class, unless "
         "something is of it; Datumaro makes it one.",
-        "A list ImageSets/Main/<class>_<split>.txt gives tags of classes that the image has no object of; Datumaro "
-        "makes a tag of each. Other lists of ImageSets only say splits. Up to 256 classes, images without the class"
-        " are listed too.",
+        "A list `ImageSets/Main/<class>_<split>.txt` gives tags of classes that the image has no object of; "
+        "Datumaro makes a tag of each. Other lists of ImageSets only say splits. Lists are written of images that "
+        "have tags: 1 also for classes of objects, and, of up to 256 classes, -1 for those absent. Datumaro does "
+        "not read lists of splits with `_` in their names.",
         "Instance n of SegmentationObject is the n-th object: where both are of one class they are one group. An "
         "instance is of the class that most of its pixels have. Without instances each class is one mask. The "
         "border of objects (255) is a mask of the class `ignored`.",
         "Masks are painted in the order of their z order, so what others cover is lost. More than 255 instances, or"
         " classes, of an image are written as colours instead of a palette.",
-        "Parts are boxes of their own, in the group of their object; actions, pose and <attributes> are attributes."
-        " Texts that look like numbers or truths become such; where one is meant as text, `type` of its <value> "
-        "says so.",
+        "Parts are boxes of their own, in the group of their object; actions, pose and `<attributes>` are "
+        "attributes. Texts that look like numbers or truths become such; where one is meant as text, `type` of its "
+        "`<value>` says so.",
         "An XML file with a document type is refused.",
     ),
     options=("write.voc.label_map", "write.voc.without_colormap", "write.voc.keep_empty", "write.voc.paint_polygons"),

@@ -357,3 +357,12 @@ def test_names_are_escaped() -> None:
     assert names(found, "b & <c>.jpg") == ["A&B <é>"]
     written, _ = export(found)
     assert names(read(packed(written), "pascal-voc"), "b & <c>.jpg") == ["A&B <é>"]
+
+
+def test_a_class_with_a_slash_has_a_list_of_its_own() -> None:
+    files = VOC | {"labelmap.txt": "x/y:1,1,1::\ncat:::\ndog:::\n", "ImageSets/Main/x%2Fy_train.txt": "a  1\n"}
+    found = read(files, "pascal-voc")
+    assert names(found) == ["cat", "dog", "x/y"]
+    written, _ = export(found)
+    assert written["ImageSets/Main/x%2Fy_train.txt"] == b"a  1\n"
+    assert names(read(packed(written), "pascal-voc")) == ["cat", "dog", "x/y"]
