@@ -4,7 +4,6 @@ Every failure leaves here as an error of `framehouse.runtime.errors`: a store th
 absent key is `NotFound`. What the objects mean is said by the modules beside this one.
 """
 
-import io
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +25,7 @@ from urllib3.exceptions import HTTPError
 
 from framehouse.runtime import errors
 from framehouse.runtime.config import Settings, settings
+from framehouse.store.seeking import SeekableFile
 
 PART_SIZE = 16 << 20
 """Bytes of the first thousand parts of a multipart upload; each thousand after that is larger by as much."""
@@ -400,33 +400,15 @@ class MultipartWriter:
             return  # the store is away, which is why we are here; its own lifecycle rule frees the parts
 
 
-class ObjectFile(io.RawIOBase):
+class ObjectFile(SeekableFile):
     """One object as a seekable, read-only file with read-ahead. Not thread-safe."""
 
     def __init__(self, bucket: Bucket, key: str, size: int) -> None:
-        super().__init__()
+        super().__init__(size)
         self.key = key
-        self.size = size
         self._bucket = bucket
-        self._position = 0
         self._window = b""
         self._window_offset = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise OSError("seek before the beginning")
-        self._position = base + offset
-        return self._position
 
     def read(self, size: int | None = -1, /) -> bytes:
         rest = max(self.size - self._position, 0)

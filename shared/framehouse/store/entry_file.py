@@ -10,6 +10,7 @@ from typing import Any
 
 from framehouse.store.bucket import Bucket
 from framehouse.store.packs import LOCAL_HEADER
+from framehouse.store.seeking import SeekableFile
 
 CHUNK = 4 << 20
 
@@ -75,33 +76,16 @@ def _inflated(bucket: Bucket, entry: Mapping[str, Any], start: int) -> Iterator[
         raise DamagedEntry(f"its bytes cannot be unpacked ({error})") from error
 
 
-class _Part(io.RawIOBase):
+class _Part(SeekableFile):
     """Bytes `start` to `start + size` of a file as a file."""
 
     def __init__(self, file: io.RawIOBase, start: int, size: int) -> None:
-        super().__init__()
+        super().__init__(size)
         self._file = file
         self._start = start
-        self._size = size
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._position = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence] + offset
-        if self._position < 0:
-            raise OSError("seek before the beginning")
-        return self._position
 
     def read(self, size: int | None = -1, /) -> bytes:
-        rest = max(self._size - self._position, 0)
+        rest = max(self.size - self._position, 0)
         self._file.seek(self._start + self._position)
         data = self._file.read(rest if size is None or size < 0 else min(size, rest)) or b""
         self._position += len(data)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from framehouse.runtime import errors
 from framehouse.store.bucket import Bucket
+from framehouse.store.seeking import SeekableFile
 
 MAGIC = b"ARROW1"
 TAIL = 64 << 10
@@ -105,15 +106,13 @@ class _Sink(io.RawIOBase):
         return self._write(data)  # type: ignore[arg-type]
 
 
-class _Window(io.RawIOBase):
+class _Window(SeekableFile):
     """An object of which two ranges are at hand: its tail, and what was fetched last. Anything else is fetched."""
 
     def __init__(self, bucket: Bucket, key: str, size: int, tail: bytes) -> None:
-        super().__init__()
+        super().__init__(size)
         self._bucket = bucket
         self._key = key
-        self._size = size
-        self._position = 0
         self._tail = (size - len(tail), memoryview(tail))
         self._run = self._tail
 
@@ -123,21 +122,8 @@ class _Window(io.RawIOBase):
         if offset < start or offset + length > start + len(data):
             self._run = (offset, memoryview(self._bucket.get_range(self._key, offset, length)))
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._position = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence] + offset
-        return self._position
-
     def read(self, size: int | None = -1, /) -> bytes:
-        length = self._size - self._position if size is None or size < 0 else size
+        length = self.size - self._position if size is None or size < 0 else size
         first = self._position
         self._position += length
         for start, data in (self._tail, self._run):
