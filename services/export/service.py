@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from google.longrunning import operations_pb2
+from google.protobuf import empty_pb2
 
 from framehouse.runtime import channels, jobs
 from framehouse.runtime.config import settings
@@ -41,6 +42,20 @@ class ExportService:
 
     async def GetExport(self, request: export_pb2.GetExportRequest) -> export_pb2.Export:
         return await asyncio.to_thread(_get, request.name)
+
+    async def ListExports(self, request: export_pb2.ListExportsRequest) -> export_pb2.ListExportsResponse:
+        raise NotImplementedError("not built yet")
+
+    async def DeleteExport(self, request: export_pb2.DeleteExportRequest) -> empty_pb2.Empty:
+        raise NotImplementedError("not built yet")
+
+    async def FindExport(self, request: export_pb2.FindExportRequest) -> export_pb2.Export:
+        raise NotImplementedError("not built yet")
+
+    async def AssembleSnapshot(
+        self, request: export_pb2.AssembleSnapshotRequest
+    ) -> export_pb2.AssembleSnapshotResponse:
+        raise NotImplementedError("not built yet")
 
     async def AssembleArchive(self, request: export_pb2.AssembleArchiveRequest) -> export_pb2.Export:
         return await asyncio.to_thread(_assemble, request)

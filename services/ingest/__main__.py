@@ -12,6 +12,8 @@ from services.ingest import collecting, issues, uploads
 from services.ingest.catalogue import Catalogue
 from services.ingest.datasets import DatasetService
 from services.ingest.jobs import JobService
+from services.ingest.keys import KeyService
+from services.ingest.recipes import RecipeService
 from services.ingest.service import IngestService
 from services.ingest.workflows import WORKFLOWS
 
@@ -25,6 +27,8 @@ async def main() -> None:
             "framehouse.v1.DatasetService": DatasetService(catalogue),
             "framehouse.v1.IngestService": IngestService(catalogue),
             "framehouse.v1.JobService": JobService(),
+            "framehouse.v1.KeyService": KeyService(catalogue),
+            "framehouse.v1.RecipeService": RecipeService(catalogue),
         },
         workflows=WORKFLOWS,
         background=(

@@ -1,4 +1,4 @@
-"""The catalogue database: datasets and uploads. Only ingest opens it; what is large lies in the bucket."""
+"""The catalogue database. Only ingest opens it; what is large lies in the bucket."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, LargeBinary, String, UniqueConstraint, create_engine, event
+from sqlalchemy import BigInteger, DateTime, Index, LargeBinary, String, Text, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
@@ -31,11 +31,20 @@ class Base(DeclarativeBase):
     """Base of the tables."""
 
 
+def _where(condition: str) -> dict[str, Any]:
+    """That an index has only rows of which the condition is true."""
+    return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}
+
+
 class DatasetRow(Base):
     """A dataset that can be seen: its name, and where the head of its table is."""
 
     __tablename__ = "datasets"
-    __table_args__ = (UniqueConstraint("user", "slug"),)
+    # Outside of the trash no two have one name.
+    __table_args__ = (
+        Index("datasets_name", "user", "slug", unique=True, **_where("delete_time IS NULL")),
+        Index("datasets_trash", "delete_time"),
+    )
 
     uid: Mapped[str] = mapped_column(String(64), primary_key=True)
     user: Mapped[str] = mapped_column(String(63))
@@ -52,6 +61,111 @@ class DatasetRow(Base):
     create_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     update_time: Mapped[datetime] = mapped_column(UtcDateTime)
     revision: Mapped[int] = mapped_column(BigInteger)
+    description: Mapped[str] = mapped_column(Text, default="")
+    license: Mapped[str] = mapped_column(String(63), default="")
+    license_locked: Mapped[bool] = mapped_column(default=False)
+    public: Mapped[bool] = mapped_column(default=False)
+    task: Mapped[int] = mapped_column(default=0)
+    """A number of the enum Task."""
+    star_count: Mapped[int] = mapped_column(BigInteger, default=0)
+    cloned_from: Mapped[str] = mapped_column(String(255), default="")
+    delete_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When it was moved to the trash."""
+
+
+class StarRow(Base):
+    """A user likes a dataset."""
+
+    __tablename__ = "stars"
+
+    dataset: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The dataset's uid."""
+    user: Mapped[str] = mapped_column(String(63), primary_key=True)
+
+
+class TableBaseRow(Base):
+    """The table of a clone reads files of another one, which must stay."""
+
+    __tablename__ = "table_bases"
+
+    table_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    base_key: Mapped[str] = mapped_column(String(255), primary_key=True, index=True)
+
+
+class VersionRow(Base):
+    """A numbered version of a dataset, which never changes but for its description and its snapshot."""
+
+    __tablename__ = "versions"
+
+    dataset: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The dataset's uid."""
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    table_key: Mapped[str] = mapped_column(String(255))
+    table_version: Mapped[int] = mapped_column(BigInteger)
+    description: Mapped[str] = mapped_column(Text)
+    image_count: Mapped[int] = mapped_column(BigInteger)
+    annotation_count: Mapped[int] = mapped_column(BigInteger)
+    image_bytes: Mapped[int] = mapped_column(BigInteger)
+    summary: Mapped[bytes] = mapped_column(LargeBinary)
+    """A serialised Dataset of labels, splits and issues alone."""
+    request_id: Mapped[str] = mapped_column(String(255))
+    create_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    snapshot_size: Mapped[int | None] = mapped_column(BigInteger)
+    """Null until the snapshot is written."""
+    revision: Mapped[int] = mapped_column(BigInteger)
+
+
+class RemovalRow(Base):
+    """Images were removed from a dataset: what the version before had and the version after has not."""
+
+    __tablename__ = "removals"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    dataset: Mapped[str] = mapped_column(String(64), index=True)
+    """The dataset's uid."""
+    table_version: Mapped[int] = mapped_column(BigInteger)
+    """The version before."""
+    next_version: Mapped[int] = mapped_column(BigInteger)
+    """The version after."""
+    image_count: Mapped[int] = mapped_column(BigInteger)
+    create_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+
+
+class RecipeRow(Base):
+    """What an export is like, kept under a name."""
+
+    __tablename__ = "recipes"
+
+    user: Mapped[str] = mapped_column(String(63), primary_key=True)
+    slug: Mapped[str] = mapped_column(String(63), primary_key=True)
+    display_name: Mapped[str] = mapped_column(String(255))
+    write: Mapped[bytes] = mapped_column(LargeBinary)
+    """A serialised WriteOptions."""
+    create_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    update_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    revision: Mapped[int] = mapped_column(BigInteger)
+
+
+class KeyRow(Base):
+    """A key that callers show. Its secret is kept as a hash."""
+
+    __tablename__ = "keys"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    user: Mapped[str] = mapped_column(String(63), index=True)
+    hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    """SHA-256 of the secret, which is random and long."""
+    prefix: Mapped[str] = mapped_column(String(16))
+    display_name: Mapped[str] = mapped_column(String(255))
+    scopes: Mapped[int]
+    """A bit for each number of the enum Scope."""
+    requests_per_second: Mapped[int]
+    concurrent_jobs: Mapped[int]
+    stored_bytes: Mapped[int] = mapped_column(BigInteger)
+    create_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    expire_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoke_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class UploadRow(Base):
@@ -66,6 +180,8 @@ class UploadRow(Base):
     multipart_id: Mapped[str] = mapped_column(String(1024))
     """The store's id of a multipart upload; empty for one that goes in one piece."""
     complete: Mapped[bool]
+    owner: Mapped[str] = mapped_column(String(63), default="", index=True)
+    """The user who sent it; empty where nobody was asked who it is."""
     create_time: Mapped[datetime] = mapped_column(UtcDateTime)
     expire_time: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -80,6 +196,7 @@ class ImportRow(Base):
     """The dataset's uid."""
     summary: Mapped[bytes] = mapped_column(LargeBinary)
     """A serialised AddSummary."""
+    tag: Mapped[str] = mapped_column(String(63), default="")
     create_time: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

@@ -40,9 +40,66 @@ class DatasetService:
     async def ListDatasets(self, request: dataset_pb2.ListDatasetsRequest) -> dataset_pb2.ListDatasetsResponse:
         return await asyncio.to_thread(_list, self._catalogue, request)
 
-    async def DeleteDataset(self, request: dataset_pb2.DeleteDatasetRequest) -> empty_pb2.Empty:
+    async def DeleteDataset(self, request: dataset_pb2.DeleteDatasetRequest) -> dataset_pb2.Dataset:
         await asyncio.to_thread(_delete, self._catalogue, request)
-        return empty_pb2.Empty()
+        return dataset_pb2.Dataset(name=request.name)
+
+    async def CreateDataset(self, request: dataset_pb2.CreateDatasetRequest) -> dataset_pb2.Dataset:
+        raise NotImplementedError("not built yet")
+
+    async def UpdateDataset(self, request: dataset_pb2.UpdateDatasetRequest) -> dataset_pb2.Dataset:
+        raise NotImplementedError("not built yet")
+
+    async def CloneDataset(self, request: dataset_pb2.CloneDatasetRequest) -> dataset_pb2.Dataset:
+        raise NotImplementedError("not built yet")
+
+    async def StarDataset(self, request: dataset_pb2.StarDatasetRequest) -> dataset_pb2.Dataset:
+        raise NotImplementedError("not built yet")
+
+    async def RestoreDataset(self, request: dataset_pb2.RestoreDatasetRequest) -> dataset_pb2.Dataset:
+        raise NotImplementedError("not built yet")
+
+    async def PurgeDataset(self, request: dataset_pb2.PurgeDatasetRequest) -> empty_pb2.Empty:
+        raise NotImplementedError("not built yet")
+
+    async def UpdateAnnotations(self, request: dataset_pb2.UpdateAnnotationsRequest) -> dataset_pb2.Image:
+        raise NotImplementedError("not built yet")
+
+    async def ListRemovals(self, request: dataset_pb2.ListRemovalsRequest) -> dataset_pb2.ListRemovalsResponse:
+        raise NotImplementedError("not built yet")
+
+    async def RestoreImages(self, request: dataset_pb2.RestoreImagesRequest) -> dataset_pb2.ChangeImagesResponse:
+        raise NotImplementedError("not built yet")
+
+    async def ListClasses(self, request: dataset_pb2.ListClassesRequest) -> dataset_pb2.ListClassesResponse:
+        raise NotImplementedError("not built yet")
+
+    async def ChangeClasses(self, request: dataset_pb2.ChangeClassesRequest) -> dataset_pb2.ChangeClassesResponse:
+        raise NotImplementedError("not built yet")
+
+    async def CreateVersion(self, request: dataset_pb2.CreateVersionRequest) -> dataset_pb2.Version:
+        raise NotImplementedError("not built yet")
+
+    async def GetVersion(self, request: dataset_pb2.GetVersionRequest) -> dataset_pb2.Version:
+        raise NotImplementedError("not built yet")
+
+    async def ListVersions(self, request: dataset_pb2.ListVersionsRequest) -> dataset_pb2.ListVersionsResponse:
+        raise NotImplementedError("not built yet")
+
+    async def UpdateVersion(self, request: dataset_pb2.UpdateVersionRequest) -> dataset_pb2.Version:
+        raise NotImplementedError("not built yet")
+
+    async def CompareVersions(self, request: dataset_pb2.CompareVersionsRequest) -> dataset_pb2.CompareVersionsResponse:
+        raise NotImplementedError("not built yet")
+
+    async def RestoreVersion(self, request: dataset_pb2.RestoreVersionRequest) -> dataset_pb2.Dataset:
+        raise NotImplementedError("not built yet")
+
+    async def SelectImages(self, request: dataset_pb2.SelectImagesRequest) -> dataset_pb2.SelectImagesResponse:
+        raise NotImplementedError("not built yet")
+
+    async def RecordSnapshot(self, request: dataset_pb2.RecordSnapshotRequest) -> dataset_pb2.Version:
+        raise NotImplementedError("not built yet")
 
     async def GetImage(self, request: dataset_pb2.GetImageRequest) -> dataset_pb2.Image:
         from services.ingest.images import get_image

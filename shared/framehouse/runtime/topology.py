@@ -13,6 +13,8 @@ OWNERS = {
     "framehouse.v1.DatasetService": "ingest",
     "framehouse.v1.IngestService": "ingest",
     "framehouse.v1.JobService": "ingest",
+    "framehouse.v1.KeyService": "ingest",
+    "framehouse.v1.RecipeService": "ingest",
     "framehouse.v1.MediaService": "media",
     "framehouse.v1.ConversionService": "conversion",
     "framehouse.v1.StatisticsService": "statistics",
@@ -30,11 +32,23 @@ def services() -> dict[str, ServiceDescriptor]:
         export_pb2,
         ingest_pb2,
         job_pb2,
+        key_pb2,
         media_pb2,
+        recipe_pb2,
         statistics_pb2,
     )
 
-    files = (dataset_pb2, ingest_pb2, job_pb2, media_pb2, conversion_pb2, statistics_pb2, export_pb2)
+    files = (
+        dataset_pb2,
+        ingest_pb2,
+        job_pb2,
+        key_pb2,
+        recipe_pb2,
+        media_pb2,
+        conversion_pb2,
+        statistics_pb2,
+        export_pb2,
+    )
     return {service.full_name: service for file in files for service in file.DESCRIPTOR.services_by_name.values()}
 
 

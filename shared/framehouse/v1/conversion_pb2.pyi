@@ -119,20 +119,24 @@ class FormatOption(_message.Message):
     def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
 
 class PreviewLossRequest(_message.Message):
-    __slots__ = ("dataset", "write")
+    __slots__ = ("dataset", "write", "version")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     WRITE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     write: WriteOptions
-    def __init__(self, dataset: _Optional[str] = ..., write: _Optional[_Union[WriteOptions, _Mapping]] = ...) -> None: ...
+    version: int
+    def __init__(self, dataset: _Optional[str] = ..., write: _Optional[_Union[WriteOptions, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class PreviewLossResponse(_message.Message):
-    __slots__ = ("format", "losses")
+    __slots__ = ("format", "losses", "image_count")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     LOSSES_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     format: str
     losses: _containers.RepeatedCompositeFieldContainer[Loss]
-    def __init__(self, format: _Optional[str] = ..., losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ...) -> None: ...
+    image_count: int
+    def __init__(self, format: _Optional[str] = ..., losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ..., image_count: _Optional[int] = ...) -> None: ...
 
 class ListFormatsRequest(_message.Message):
     __slots__ = ()
@@ -201,7 +205,7 @@ class VideoOptions(_message.Message):
     def __init__(self, every: _Optional[int] = ..., fps: _Optional[float] = ...) -> None: ...
 
 class WriteOptions(_message.Message):
-    __slots__ = ("format", "without_images", "image_form", "splits", "only_annotated", "labels", "strict", "coco", "voc")
+    __slots__ = ("format", "without_images", "image_form", "splits", "only_annotated", "labels", "strict", "coco", "voc", "filter", "class_changes", "task", "image_format", "image_urls")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_IMAGES_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FORM_FIELD_NUMBER: _ClassVar[int]
@@ -211,6 +215,11 @@ class WriteOptions(_message.Message):
     STRICT_FIELD_NUMBER: _ClassVar[int]
     COCO_FIELD_NUMBER: _ClassVar[int]
     VOC_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    CLASS_CHANGES_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_URLS_FIELD_NUMBER: _ClassVar[int]
     format: str
     without_images: bool
     image_form: ImageForm
@@ -220,7 +229,12 @@ class WriteOptions(_message.Message):
     strict: bool
     coco: CocoWriteOptions
     voc: VocWriteOptions
-    def __init__(self, format: _Optional[str] = ..., without_images: _Optional[bool] = ..., image_form: _Optional[_Union[ImageForm, str]] = ..., splits: _Optional[_Iterable[str]] = ..., only_annotated: _Optional[bool] = ..., labels: _Optional[_Iterable[str]] = ..., strict: _Optional[bool] = ..., coco: _Optional[_Union[CocoWriteOptions, _Mapping]] = ..., voc: _Optional[_Union[VocWriteOptions, _Mapping]] = ...) -> None: ...
+    filter: str
+    class_changes: _containers.RepeatedCompositeFieldContainer[_dataset_pb2.ClassChange]
+    task: _dataset_pb2.Task
+    image_format: str
+    image_urls: bool
+    def __init__(self, format: _Optional[str] = ..., without_images: _Optional[bool] = ..., image_form: _Optional[_Union[ImageForm, str]] = ..., splits: _Optional[_Iterable[str]] = ..., only_annotated: _Optional[bool] = ..., labels: _Optional[_Iterable[str]] = ..., strict: _Optional[bool] = ..., coco: _Optional[_Union[CocoWriteOptions, _Mapping]] = ..., voc: _Optional[_Union[VocWriteOptions, _Mapping]] = ..., filter: _Optional[str] = ..., class_changes: _Optional[_Iterable[_Union[_dataset_pb2.ClassChange, _Mapping]]] = ..., task: _Optional[_Union[_dataset_pb2.Task, str]] = ..., image_format: _Optional[str] = ..., image_urls: _Optional[bool] = ...) -> None: ...
 
 class CocoWriteOptions(_message.Message):
     __slots__ = ("segmentation_mode", "reindex", "crop_covered", "merge_images", "category_ids")
@@ -341,24 +355,30 @@ class ReadShardResponse(_message.Message):
     def __init__(self, annotation_count: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., issues: _Optional[_Union[_annotation_pb2.StepIssues, _Mapping]] = ...) -> None: ...
 
 class PlanWriteRequest(_message.Message):
-    __slots__ = ("table", "options", "output_key")
+    __slots__ = ("table", "options", "output_key", "selection_key")
     TABLE_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_KEY_FIELD_NUMBER: _ClassVar[int]
+    SELECTION_KEY_FIELD_NUMBER: _ClassVar[int]
     table: _dataset_pb2.Table
     options: WriteOptions
     output_key: str
-    def __init__(self, table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., options: _Optional[_Union[WriteOptions, _Mapping]] = ..., output_key: _Optional[str] = ...) -> None: ...
+    selection_key: str
+    def __init__(self, table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., options: _Optional[_Union[WriteOptions, _Mapping]] = ..., output_key: _Optional[str] = ..., selection_key: _Optional[str] = ...) -> None: ...
 
 class PlanWriteResponse(_message.Message):
-    __slots__ = ("format", "shard_count", "losses")
+    __slots__ = ("format", "shard_count", "losses", "image_count", "annotation_count")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     SHARD_COUNT_FIELD_NUMBER: _ClassVar[int]
     LOSSES_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ANNOTATION_COUNT_FIELD_NUMBER: _ClassVar[int]
     format: str
     shard_count: int
     losses: _containers.RepeatedCompositeFieldContainer[Loss]
-    def __init__(self, format: _Optional[str] = ..., shard_count: _Optional[int] = ..., losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ...) -> None: ...
+    image_count: int
+    annotation_count: int
+    def __init__(self, format: _Optional[str] = ..., shard_count: _Optional[int] = ..., losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ..., image_count: _Optional[int] = ..., annotation_count: _Optional[int] = ...) -> None: ...
 
 class WriteShardRequest(_message.Message):
     __slots__ = ("plan_key", "shard", "output_key")

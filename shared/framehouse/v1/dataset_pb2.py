@@ -25,86 +25,205 @@ _sym_db = _symbol_database.Default()
 from framehouse.v1 import annotation_pb2 as framehouse_dot_v1_dot_annotation__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66ramehouse/v1/dataset.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x03\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\x12*\n\x06labels\x18\x06 \x01(\x0b\x32\x1a.framehouse.v1.LabelSchema\x12)\n\x06splits\x18\x07 \x03(\x0b\x32\x19.framehouse.v1.SplitCount\x12\x13\n\x0bimage_bytes\x18\x08 \x01(\x03\x12\x15\n\rsource_format\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12)\n\x06issues\x18\r \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12*\n\x05state\x18\x0e \x01(\x0e\x32\x1b.framehouse.v1.DatasetState\x12\x0f\n\x07missing\x18\x0f \x03(\t\"0\n\nSplitCount\x12\r\n\x05split\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\"\xc0\x03\n\x05Image\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05split\x18\x03 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x0c\n\x04size\x18\x07 \x01(\x03\x12\x0c\n\x04hash\x18\x08 \x01(\t\x12\x13\n\x0borientation\x18\t \x01(\x05\x12\x12\n\x05\x66rame\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x10\x61nnotation_count\x18\x0b \x01(\x03\x12\x18\n\x10normalised_width\x18\x0c \x01(\x05\x12\x19\n\x11normalised_height\x18\r \x01(\x05\x12\x0b\n\x03url\x18\x0e \x01(\t\x12\x13\n\x0bpreview_url\x18\x0f \x01(\t\x12\x33\n\x0furl_expire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05state\x18\x11 \x01(\x0e\x32\x19.framehouse.v1.ImageState\x12\x0e\n\x06labels\x18\x12 \x03(\t\x12.\n\x0b\x61nnotations\x18\x13 \x03(\x0b\x32\x19.framehouse.v1.AnnotationB\x08\n\x06_frame\"\x8a\x03\n\nAnnotation\x12\n\n\x02id\x18\x01 \x01(\x03\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.framehouse.v1.AnnotationKind\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0c\n\x04\x62\x62ox\x18\x04 \x03(\x01\x12\"\n\x05rings\x18\x05 \x03(\x0b\x32\x13.framehouse.v1.Ring\x12\x0b\n\x03rle\x18\x06 \x01(\x0c\x12\x10\n\x08rle_size\x18\x07 \x03(\x05\x12\x15\n\x08rotation\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nvisibility\x18\t \x03(\x05\x12\x12\n\x05group\x18\n \x01(\x03H\x01\x88\x01\x01\x12\x12\n\x05track\x18\x0b \x01(\x03H\x02\x88\x01\x01\x12\x14\n\x07z_order\x18\x0c \x01(\x05H\x03\x88\x01\x01\x12\r\n\x05\x66lags\x18\r \x03(\t\x12\x12\n\x05score\x18\x0e \x01(\x01H\x04\x88\x01\x01\x12\x0c\n\x04text\x18\x0f \x01(\t\x12\x12\n\nattributes\x18\x10 \x01(\tB\x0b\n\t_rotationB\x08\n\x06_groupB\x08\n\x06_trackB\n\n\x08_z_orderB\x08\n\x06_score\"\x16\n\x04Ring\x12\x0e\n\x06points\x18\x01 \x03(\x01\"G\n\x0fGetImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x04view\x18\x02 \x01(\x0e\x32\x18.framehouse.v1.ImageView\"\x94\x01\n\x11ListImagesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12&\n\x04view\x18\x06 \x01(\x0e\x32\x18.framehouse.v1.ImageView\"g\n\x12ListImagesResponse\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.framehouse.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xfb\x01\n\x13\x43hangeImagesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12+\n\x06images\x18\x02 \x01(\x0b\x32\x19.framehouse.v1.ImageNamesH\x00\x12\x10\n\x06\x66ilter\x18\x03 \x01(\tH\x00\x12\x17\n\rmove_to_split\x18\x04 \x01(\tH\x01\x12.\n\tset_state\x18\x05 \x01(\x0e\x32\x19.framehouse.v1.ImageStateH\x01\x12\x10\n\x06remove\x18\x06 \x01(\x08H\x01\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12\x15\n\rvalidate_only\x18\x08 \x01(\x08\x42\x0b\n\tselectionB\x08\n\x06\x63hange\"\x1b\n\nImageNames\x12\r\n\x05names\x18\x01 \x03(\t\"V\n\x14\x43hangeImagesResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12\x15\n\rchanged_count\x18\x02 \x01(\x03\"\xc3\x01\n\x19RedistributeSplitsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x06shares\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.SplitShare\x12\x0c\n\x04seed\x18\x03 \x01(\x03\x12\x10\n\x08stratify\x18\x04 \x01(\x08\x12(\n\x05group\x18\x05 \x01(\x0e\x32\x19.framehouse.v1.SplitGroup\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"*\n\nSplitShare\x12\r\n\x05split\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\"\x87\x01\n\x1aRedistributeSplitsResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12)\n\x06splits\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.SplitCount\x12\x15\n\rchanged_count\x18\x03 \x01(\x03\"N\n\x15ListDuplicatesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"t\n\x16ListDuplicatesResponse\x12-\n\x06groups\x18\x01 \x03(\x0b\x32\x1d.framehouse.v1.DuplicateGroup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"`\n\x0e\x44uplicateGroup\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\r\n\x05paths\x18\x04 \x03(\t\x12\x0e\n\x06splits\x18\x05 \x03(\t\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListDatasetsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x14ListDatasetsResponse\x12(\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x16.framehouse.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"&\n\x13ResolveTableRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\"k\n\x05Table\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x04 \x01(\x03\x12\x15\n\rsource_format\x18\x05 \x01(\t*d\n\x0c\x44\x61tasetState\x12\x1d\n\x19\x44\x41TASET_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x41TASET_STATE_INCOMPLETE\x10\x01\x12\x17\n\x13\x44\x41TASET_STATE_READY\x10\x02*\x81\x01\n\nImageState\x12\x1b\n\x17IMAGE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17IMAGE_STATE_UNANNOTATED\x10\x01\x12\x19\n\x15IMAGE_STATE_ANNOTATED\x10\x02\x12\x1e\n\x1aIMAGE_STATE_VERIFIED_EMPTY\x10\x03*R\n\tImageView\x12\x1a\n\x16IMAGE_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_VIEW_BASIC\x10\x01\x12\x13\n\x0fIMAGE_VIEW_FULL\x10\x02*A\n\nSplitGroup\x12\x1b\n\x17SPLIT_GROUP_UNSPECIFIED\x10\x00\x12\x16\n\x12SPLIT_GROUP_FOLDER\x10\x01\x32\x85\t\n\x0e\x44\x61tasetService\x12m\n\nGetDataset\x12 .framehouse.v1.GetDatasetRequest\x1a\x16.framehouse.v1.Dataset\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=users/*/datasets/*}\x12~\n\x0cListDatasets\x12\".framehouse.v1.ListDatasetsRequest\x1a#.framehouse.v1.ListDatasetsResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{parent=users/*}/datasets\x12s\n\rDeleteDataset\x12#.framehouse.v1.DeleteDatasetRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f*\x1d/v1/{name=users/*/datasets/*}\x12p\n\x08GetImage\x12\x1e.framehouse.v1.GetImageRequest\x1a\x14.framehouse.v1.Image\".\x82\xd3\xe4\x93\x02(\x12&/v1/{name=users/*/datasets/*/images/*}\x12\x81\x01\n\nListImages\x12 .framehouse.v1.ListImagesRequest\x1a!.framehouse.v1.ListImagesResponse\".\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=users/*/datasets/*}/images\x12\x91\x01\n\x0c\x43hangeImages\x12\".framehouse.v1.ChangeImagesRequest\x1a#.framehouse.v1.ChangeImagesResponse\"8\x82\xd3\xe4\x93\x02\x32\"-/v1/{parent=users/*/datasets/*}/images:change:\x01*\x12\xa6\x01\n\x12RedistributeSplits\x12(.framehouse.v1.RedistributeSplitsRequest\x1a).framehouse.v1.RedistributeSplitsResponse\";\x82\xd3\xe4\x93\x02\x35\"0/v1/{name=users/*/datasets/*}:redistributeSplits:\x01*\x12\x91\x01\n\x0eListDuplicates\x12$.framehouse.v1.ListDuplicatesRequest\x1a%.framehouse.v1.ListDuplicatesResponse\"2\x82\xd3\xe4\x93\x02,\x12*/v1/{parent=users/*/datasets/*}/duplicates\x12H\n\x0cResolveTable\x12\".framehouse.v1.ResolveTableRequest\x1a\x14.framehouse.v1.Tableb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66ramehouse/v1/dataset.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x06\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\x12*\n\x06labels\x18\x06 \x01(\x0b\x32\x1a.framehouse.v1.LabelSchema\x12)\n\x06splits\x18\x07 \x03(\x0b\x32\x19.framehouse.v1.SplitCount\x12\x13\n\x0bimage_bytes\x18\x08 \x01(\x03\x12\x15\n\rsource_format\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12)\n\x06issues\x18\r \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12*\n\x05state\x18\x0e \x01(\x0e\x32\x1b.framehouse.v1.DatasetState\x12\x0f\n\x07missing\x18\x0f \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x10 \x01(\t\x12\x0f\n\x07license\x18\x11 \x01(\t\x12\x16\n\x0elicense_locked\x18\x12 \x01(\x08\x12-\n\nvisibility\x18\x13 \x01(\x0e\x32\x19.framehouse.v1.Visibility\x12!\n\x04task\x18\x14 \x01(\x0e\x32\x13.framehouse.v1.Task\x12\x12\n\nstar_count\x18\x15 \x01(\x03\x12\x0f\n\x07starred\x18\x16 \x01(\x08\x12\x13\n\x0b\x63loned_from\x18\x17 \x01(\t\x12\x0f\n\x07version\x18\x18 \x01(\x05\x12/\n\x0b\x64\x65lete_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\npurge_time\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"0\n\nSplitCount\x12\r\n\x05split\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\"\xe2\x03\n\x05Image\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\r\n\x05split\x18\x03 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0e\n\x06height\x18\x06 \x01(\x05\x12\x0c\n\x04size\x18\x07 \x01(\x03\x12\x0c\n\x04hash\x18\x08 \x01(\t\x12\x13\n\x0borientation\x18\t \x01(\x05\x12\x12\n\x05\x66rame\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x18\n\x10\x61nnotation_count\x18\x0b \x01(\x03\x12\x18\n\x10normalised_width\x18\x0c \x01(\x05\x12\x19\n\x11normalised_height\x18\r \x01(\x05\x12\x0b\n\x03url\x18\x0e \x01(\t\x12\x13\n\x0bpreview_url\x18\x0f \x01(\t\x12\x33\n\x0furl_expire_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05state\x18\x11 \x01(\x0e\x32\x19.framehouse.v1.ImageState\x12\x0e\n\x06labels\x18\x12 \x03(\t\x12.\n\x0b\x61nnotations\x18\x13 \x03(\x0b\x32\x19.framehouse.v1.Annotation\x12\x12\n\nimport_job\x18\x14 \x01(\t\x12\x0c\n\x04\x65tag\x18\x15 \x01(\tB\x08\n\x06_frame\"\x8a\x03\n\nAnnotation\x12\n\n\x02id\x18\x01 \x01(\x03\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.framehouse.v1.AnnotationKind\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0c\n\x04\x62\x62ox\x18\x04 \x03(\x01\x12\"\n\x05rings\x18\x05 \x03(\x0b\x32\x13.framehouse.v1.Ring\x12\x0b\n\x03rle\x18\x06 \x01(\x0c\x12\x10\n\x08rle_size\x18\x07 \x03(\x05\x12\x15\n\x08rotation\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nvisibility\x18\t \x03(\x05\x12\x12\n\x05group\x18\n \x01(\x03H\x01\x88\x01\x01\x12\x12\n\x05track\x18\x0b \x01(\x03H\x02\x88\x01\x01\x12\x14\n\x07z_order\x18\x0c \x01(\x05H\x03\x88\x01\x01\x12\r\n\x05\x66lags\x18\r \x03(\t\x12\x12\n\x05score\x18\x0e \x01(\x01H\x04\x88\x01\x01\x12\x0c\n\x04text\x18\x0f \x01(\t\x12\x12\n\nattributes\x18\x10 \x01(\tB\x0b\n\t_rotationB\x08\n\x06_groupB\x08\n\x06_trackB\n\n\x08_z_orderB\x08\n\x06_score\"\x16\n\x04Ring\x12\x0e\n\x06points\x18\x01 \x03(\x01\"G\n\x0fGetImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x04view\x18\x02 \x01(\x0e\x32\x18.framehouse.v1.ImageView\"\xa5\x01\n\x11ListImagesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12&\n\x04view\x18\x06 \x01(\x0e\x32\x18.framehouse.v1.ImageView\x12\x0f\n\x07version\x18\x07 \x01(\x05\"g\n\x12ListImagesResponse\x12$\n\x06images\x18\x01 \x03(\x0b\x32\x14.framehouse.v1.Image\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"\xfb\x01\n\x13\x43hangeImagesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12+\n\x06images\x18\x02 \x01(\x0b\x32\x19.framehouse.v1.ImageNamesH\x00\x12\x10\n\x06\x66ilter\x18\x03 \x01(\tH\x00\x12\x17\n\rmove_to_split\x18\x04 \x01(\tH\x01\x12.\n\tset_state\x18\x05 \x01(\x0e\x32\x19.framehouse.v1.ImageStateH\x01\x12\x10\n\x06remove\x18\x06 \x01(\x08H\x01\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12\x15\n\rvalidate_only\x18\x08 \x01(\x08\x42\x0b\n\tselectionB\x08\n\x06\x63hange\"\x1b\n\nImageNames\x12\r\n\x05names\x18\x01 \x03(\t\"V\n\x14\x43hangeImagesResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12\x15\n\rchanged_count\x18\x02 \x01(\x03\"\xdc\x01\n\x19RedistributeSplitsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x06shares\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.SplitShare\x12\x0c\n\x04seed\x18\x03 \x01(\x03\x12\x10\n\x08stratify\x18\x04 \x01(\x08\x12(\n\x05group\x18\x05 \x01(\x0e\x32\x19.framehouse.v1.SplitGroup\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12\x17\n\x0fgroup_attribute\x18\x08 \x01(\t\"*\n\nSplitShare\x12\r\n\x05split\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\"\x87\x01\n\x1aRedistributeSplitsResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12)\n\x06splits\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.SplitCount\x12\x15\n\rchanged_count\x18\x03 \x01(\x03\"`\n\x15ListDuplicatesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x10\n\x08\x64istance\x18\x04 \x01(\x05\"t\n\x16ListDuplicatesResponse\x12-\n\x06groups\x18\x01 \x03(\x0b\x32\x1d.framehouse.v1.DuplicateGroup\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"`\n\x0e\x44uplicateGroup\x12\x0c\n\x04hash\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\r\n\x05paths\x18\x04 \x03(\t\x12\x0e\n\x06splits\x18\x05 \x03(\t\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"c\n\x14\x43reateDatasetRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\'\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x16.framehouse.v1.Dataset\"p\n\x14UpdateDatasetRequest\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"Z\n\x13\x43loneDatasetRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x0e\n\x06parent\x18\x03 \x01(\t\x12\x12\n\ndataset_id\x18\x04 \x01(\t\"2\n\x12StarDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06remove\x18\x02 \x01(\x08\"H\n\x15RestoreDatasetRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x12\n\ndataset_id\x18\x03 \x01(\t\"2\n\x13PurgeDatasetRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\"}\n\x13ListDatasetsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\r\n\x05trash\x18\x06 \x01(\x08\"Y\n\x14ListDatasetsResponse\x12(\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x16.framehouse.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x7f\n\x18UpdateAnnotationsRequest\x12\r\n\x05image\x18\x01 \x01(\t\x12.\n\x0b\x61nnotations\x18\x02 \x03(\x0b\x32\x19.framehouse.v1.Annotation\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x16\n\x0everified_empty\x18\x04 \x01(\x08\"L\n\x13ListRemovalsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x14ListRemovalsResponse\x12(\n\x08removals\x18\x01 \x03(\x0b\x32\x16.framehouse.v1.Removal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9d\x01\n\x07Removal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05paths\x18\x05 \x03(\t\"\xaa\x01\n\x14RestoreImagesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\x07removal\x18\x02 \x01(\tH\x00\x12+\n\x06images\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.ImageNamesH\x00\x12\x10\n\x06\x66ilter\x18\x04 \x01(\tH\x00\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x42\x0b\n\tselection\"5\n\x12ListClassesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"A\n\x13ListClassesResponse\x12*\n\x07\x63lasses\x18\x01 \x03(\x0b\x32\x19.framehouse.v1.ClassCount\"r\n\nClassCount\x12#\n\x05label\x18\x01 \x01(\x0b\x32\x14.framehouse.v1.Label\x12\x10\n\x08position\x18\x02 \x01(\x05\x12\x18\n\x10\x61nnotation_count\x18\x03 \x01(\x03\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\"x\n\x14\x43hangeClassesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12+\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1a.framehouse.v1.ClassChange\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"\xaa\x02\n\x0b\x43lassChange\x12#\n\x03\x61\x64\x64\x18\x01 \x01(\x0b\x32\x14.framehouse.v1.LabelH\x00\x12,\n\x06rename\x18\x02 \x01(\x0b\x32\x1a.framehouse.v1.RenameClassH\x00\x12\x30\n\x08recolour\x18\x03 \x01(\x0b\x32\x1c.framehouse.v1.RecolourClassH\x00\x12,\n\x05merge\x18\x04 \x01(\x0b\x32\x1b.framehouse.v1.MergeClassesH\x00\x12,\n\x06\x64\x65lete\x18\x05 \x01(\x0b\x32\x1a.framehouse.v1.DeleteClassH\x00\x12\x30\n\x07reorder\x18\x06 \x01(\x0b\x32\x1d.framehouse.v1.ReorderClassesH\x00\x42\x08\n\x06\x63hange\".\n\x0bRenameClass\x12\r\n\x05label\x18\x01 \x01(\t\x12\x10\n\x08new_name\x18\x02 \x01(\t\"-\n\rRecolourClass\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05\x63olor\x18\x02 \x01(\t\",\n\x0cMergeClasses\x12\x0e\n\x06labels\x18\x01 \x03(\t\x12\x0c\n\x04into\x18\x02 \x01(\t\"P\n\x0b\x44\x65leteClass\x12\r\n\x05label\x18\x01 \x01(\t\x12\x32\n\x0b\x61nnotations\x18\x02 \x01(\x0e\x32\x1d.framehouse.v1.AnnotationFate\" \n\x0eReorderClasses\x12\x0e\n\x06labels\x18\x01 \x03(\t\"m\n\x15\x43hangeClassesResponse\x12\'\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Dataset\x12+\n\x07\x65\x66\x66\x65\x63ts\x18\x02 \x03(\x0b\x32\x1a.framehouse.v1.ClassEffect\"Q\n\x0b\x43lassEffect\x12\x13\n\x0b\x64\x65scription\x18\x01 \x01(\t\x12\x18\n\x10\x61nnotation_count\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\"\xb6\x03\n\x07Version\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\x12\x13\n\x0b\x63lass_count\x18\x06 \x01(\x05\x12\x13\n\x0bimage_bytes\x18\x07 \x01(\x03\x12)\n\x06splits\x18\x08 \x03(\x0b\x32\x19.framehouse.v1.SplitCount\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x0esnapshot_state\x18\n \x01(\x0e\x32\x1c.framehouse.v1.SnapshotState\x12\x15\n\rsnapshot_size\x18\x0b \x01(\x03\x12\x14\n\x0csnapshot_url\x18\x0c \x01(\t\x12<\n\x18snapshot_url_expire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0csnapshot_job\x18\x0e \x01(\t\x12\x0c\n\x04\x65tag\x18\x0f \x01(\t\"]\n\x14\x43reateVersionRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"!\n\x11GetVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x13ListVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Y\n\x14ListVersionsResponse\x12(\n\x08versions\x18\x01 \x03(\x0b\x32\x16.framehouse.v1.Version\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"p\n\x14UpdateVersionRequest\x12\'\n\x07version\x18\x01 \x01(\x0b\x32\x16.framehouse.v1.Version\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"E\n\x16\x43ompareVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61se\x18\x02 \x01(\x05\x12\r\n\x05other\x18\x03 \x01(\x05\"\xb3\x01\n\x17\x43ompareVersionsResponse\x12.\n\x06images\x18\x01 \x01(\x0b\x32\x1e.framehouse.v1.ImageDifference\x12\x38\n\x0b\x61nnotations\x18\x02 \x01(\x0b\x32#.framehouse.v1.AnnotationDifference\x12.\n\x06labels\x18\x03 \x03(\x0b\x32\x1e.framehouse.v1.LabelDifference\"\x9a\x01\n\x0fImageDifference\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x01 \x01(\x03\x12\x15\n\rremoved_count\x18\x02 \x01(\x03\x12\x15\n\rchanged_count\x18\x03 \x01(\x03\x12\x13\n\x0bmoved_count\x18\x04 \x01(\x03\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x05 \x03(\t\x12\x0f\n\x07removed\x18\x06 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x07 \x03(\t\"Y\n\x14\x41nnotationDifference\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x01 \x01(\x03\x12\x15\n\rremoved_count\x18\x02 \x01(\x03\x12\x15\n\rchanged_count\x18\x03 \x01(\x03\"z\n\x0fLabelDifference\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x01(\x08\x12\x0f\n\x07removed\x18\x03 \x01(\x08\x12\x38\n\x0b\x61nnotations\x18\x04 \x01(\x0b\x32#.framehouse.v1.AnnotationDifference\"3\n\x15RestoreVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"g\n\x15RecordSnapshotRequest\x12#\n\x05table\x18\x01 \x01(\x0b\x32\x14.framehouse.v1.Table\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x0c\n\x04size\x18\x04 \x01(\x03\"^\n\x13SelectImagesRequest\x12#\n\x05table\x18\x01 \x01(\x0b\x32\x14.framehouse.v1.Table\x12\x0e\n\x06\x66ilter\x18\x02 \x01(\t\x12\x12\n\noutput_key\x18\x03 \x01(\t\"+\n\x14SelectImagesResponse\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\"2\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"7\n\x13ResolveTableRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"\x8e\x01\n\x05Table\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x04 \x01(\x03\x12\x15\n\rsource_format\x18\x05 \x01(\t\x12!\n\x04task\x18\x06 \x01(\x0e\x32\x13.framehouse.v1.Task*W\n\nVisibility\x12\x1a\n\x16VISIBILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12VISIBILITY_PRIVATE\x10\x01\x12\x15\n\x11VISIBILITY_PUBLIC\x10\x02*\x82\x01\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x0f\n\x0bTASK_DETECT\x10\x01\x12\x10\n\x0cTASK_SEGMENT\x10\x02\x12\x11\n\rTASK_SEMANTIC\x10\x03\x12\r\n\tTASK_POSE\x10\x04\x12\x0c\n\x08TASK_OBB\x10\x05\x12\x11\n\rTASK_CLASSIFY\x10\x06*d\n\x0c\x44\x61tasetState\x12\x1d\n\x19\x44\x41TASET_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44\x41TASET_STATE_INCOMPLETE\x10\x01\x12\x17\n\x13\x44\x41TASET_STATE_READY\x10\x02*\x81\x01\n\nImageState\x12\x1b\n\x17IMAGE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17IMAGE_STATE_UNANNOTATED\x10\x01\x12\x19\n\x15IMAGE_STATE_ANNOTATED\x10\x02\x12\x1e\n\x1aIMAGE_STATE_VERIFIED_EMPTY\x10\x03*l\n\tImageView\x12\x1a\n\x16IMAGE_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_VIEW_BASIC\x10\x01\x12\x13\n\x0fIMAGE_VIEW_FULL\x10\x02\x12\x18\n\x14IMAGE_VIEW_ALL_TASKS\x10\x03*r\n\nSplitGroup\x12\x1b\n\x17SPLIT_GROUP_UNSPECIFIED\x10\x00\x12\x16\n\x12SPLIT_GROUP_FOLDER\x10\x01\x12\x19\n\x15SPLIT_GROUP_ATTRIBUTE\x10\x02\x12\x14\n\x10SPLIT_GROUP_LOOK\x10\x03*g\n\x0e\x41nnotationFate\x12\x1f\n\x1b\x41NNOTATION_FATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NNOTATION_FATE_REMOVE\x10\x01\x12\x18\n\x14\x41NNOTATION_FATE_KEEP\x10\x02*e\n\rSnapshotState\x12\x1e\n\x1aSNAPSHOT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SNAPSHOT_STATE_PENDING\x10\x01\x12\x18\n\x14SNAPSHOT_STATE_READY\x10\x02\x32\xc8\x1c\n\x0e\x44\x61tasetService\x12|\n\rCreateDataset\x12#.framehouse.v1.CreateDatasetRequest\x1a\x16.framehouse.v1.Dataset\".\x82\xd3\xe4\x93\x02(\"\x1d/v1/{parent=users/*}/datasets:\x07\x64\x61taset\x12m\n\nGetDataset\x12 .framehouse.v1.GetDatasetRequest\x1a\x16.framehouse.v1.Dataset\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=users/*/datasets/*}\x12~\n\x0cListDatasets\x12\".framehouse.v1.ListDatasetsRequest\x1a#.framehouse.v1.ListDatasetsResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{parent=users/*}/datasets\x12\x84\x01\n\rUpdateDataset\x12#.framehouse.v1.UpdateDatasetRequest\x1a\x16.framehouse.v1.Dataset\"6\x82\xd3\xe4\x93\x02\x30\x32%/v1/{dataset.name=users/*/datasets/*}:\x07\x64\x61taset\x12|\n\x0c\x43loneDataset\x12\".framehouse.v1.CloneDatasetRequest\x1a\x16.framehouse.v1.Dataset\"0\x82\xd3\xe4\x93\x02*\"%/v1/{source=users/*/datasets/*}:clone:\x01*\x12w\n\x0bStarDataset\x12!.framehouse.v1.StarDatasetRequest\x1a\x16.framehouse.v1.Dataset\"-\x82\xd3\xe4\x93\x02\'\"\"/v1/{name=users/*/datasets/*}:star:\x01*\x12s\n\rDeleteDataset\x12#.framehouse.v1.DeleteDatasetRequest\x1a\x16.framehouse.v1.Dataset\"%\x82\xd3\xe4\x93\x02\x1f*\x1d/v1/{name=users/*/datasets/*}\x12\x80\x01\n\x0eRestoreDataset\x12$.framehouse.v1.RestoreDatasetRequest\x1a\x16.framehouse.v1.Dataset\"0\x82\xd3\xe4\x93\x02*\"%/v1/{parent=users/*}/datasets:restore:\x01*\x12z\n\x0cPurgeDataset\x12\".framehouse.v1.PurgeDatasetRequest\x1a\x16.google.protobuf.Empty\".\x82\xd3\xe4\x93\x02(\"#/v1/{parent=users/*}/datasets:purge:\x01*\x12p\n\x08GetImage\x12\x1e.framehouse.v1.GetImageRequest\x1a\x14.framehouse.v1.Image\".\x82\xd3\xe4\x93\x02(\x12&/v1/{name=users/*/datasets/*/images/*}\x12\x81\x01\n\nListImages\x12 .framehouse.v1.ListImagesRequest\x1a!.framehouse.v1.ListImagesResponse\".\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=users/*/datasets/*}/images\x12\x92\x01\n\x11UpdateAnnotations\x12\'.framehouse.v1.UpdateAnnotationsRequest\x1a\x14.framehouse.v1.Image\">\x82\xd3\xe4\x93\x02\x38\x1a\x33/v1/{image=users/*/datasets/*/images/*}/annotations:\x01*\x12\x91\x01\n\x0c\x43hangeImages\x12\".framehouse.v1.ChangeImagesRequest\x1a#.framehouse.v1.ChangeImagesResponse\"8\x82\xd3\xe4\x93\x02\x32\"-/v1/{parent=users/*/datasets/*}/images:change:\x01*\x12\x89\x01\n\x0cListRemovals\x12\".framehouse.v1.ListRemovalsRequest\x1a#.framehouse.v1.ListRemovalsResponse\"0\x82\xd3\xe4\x93\x02*\x12(/v1/{parent=users/*/datasets/*}/removals\x12\x94\x01\n\rRestoreImages\x12#.framehouse.v1.RestoreImagesRequest\x1a#.framehouse.v1.ChangeImagesResponse\"9\x82\xd3\xe4\x93\x02\x33\"./v1/{parent=users/*/datasets/*}/images:restore:\x01*\x12\x85\x01\n\x0bListClasses\x12!.framehouse.v1.ListClassesRequest\x1a\".framehouse.v1.ListClassesResponse\"/\x82\xd3\xe4\x93\x02)\x12\'/v1/{parent=users/*/datasets/*}/classes\x12\x95\x01\n\rChangeClasses\x12#.framehouse.v1.ChangeClassesRequest\x1a$.framehouse.v1.ChangeClassesResponse\"9\x82\xd3\xe4\x93\x02\x33\"./v1/{parent=users/*/datasets/*}/classes:change:\x01*\x12\x81\x01\n\rCreateVersion\x12#.framehouse.v1.CreateVersionRequest\x1a\x16.framehouse.v1.Version\"3\x82\xd3\xe4\x93\x02-\"(/v1/{parent=users/*/datasets/*}/versions:\x01*\x12x\n\nGetVersion\x12 .framehouse.v1.GetVersionRequest\x1a\x16.framehouse.v1.Version\"0\x82\xd3\xe4\x93\x02*\x12(/v1/{name=users/*/datasets/*/versions/*}\x12\x89\x01\n\x0cListVersions\x12\".framehouse.v1.ListVersionsRequest\x1a#.framehouse.v1.ListVersionsResponse\"0\x82\xd3\xe4\x93\x02*\x12(/v1/{parent=users/*/datasets/*}/versions\x12\x8f\x01\n\rUpdateVersion\x12#.framehouse.v1.UpdateVersionRequest\x1a\x16.framehouse.v1.Version\"A\x82\xd3\xe4\x93\x02;20/v1/{version.name=users/*/datasets/*/versions/*}:\x07version\x12\x9a\x01\n\x0f\x43ompareVersions\x12%.framehouse.v1.CompareVersionsRequest\x1a&.framehouse.v1.CompareVersionsResponse\"8\x82\xd3\xe4\x93\x02\x32\x12\x30/v1/{parent=users/*/datasets/*}/versions:compare\x12\x8b\x01\n\x0eRestoreVersion\x12$.framehouse.v1.RestoreVersionRequest\x1a\x16.framehouse.v1.Dataset\";\x82\xd3\xe4\x93\x02\x35\"0/v1/{name=users/*/datasets/*/versions/*}:restore:\x01*\x12\xa6\x01\n\x12RedistributeSplits\x12(.framehouse.v1.RedistributeSplitsRequest\x1a).framehouse.v1.RedistributeSplitsResponse\";\x82\xd3\xe4\x93\x02\x35\"0/v1/{name=users/*/datasets/*}:redistributeSplits:\x01*\x12\x91\x01\n\x0eListDuplicates\x12$.framehouse.v1.ListDuplicatesRequest\x1a%.framehouse.v1.ListDuplicatesResponse\"2\x82\xd3\xe4\x93\x02,\x12*/v1/{parent=users/*/datasets/*}/duplicates\x12H\n\x0cResolveTable\x12\".framehouse.v1.ResolveTableRequest\x1a\x14.framehouse.v1.Table\x12W\n\x0cSelectImages\x12\".framehouse.v1.SelectImagesRequest\x1a#.framehouse.v1.SelectImagesResponse\x12N\n\x0eRecordSnapshot\x12$.framehouse.v1.RecordSnapshotRequest\x1a\x16.framehouse.v1.Versionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'framehouse.v1.dataset_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['CreateDataset']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['CreateDataset']._serialized_options = b'\202\323\344\223\002(\"\035/v1/{parent=users/*}/datasets:\007dataset'
   _globals['_DATASETSERVICE'].methods_by_name['GetDataset']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['GetDataset']._serialized_options = b'\202\323\344\223\002\037\022\035/v1/{name=users/*/datasets/*}'
   _globals['_DATASETSERVICE'].methods_by_name['ListDatasets']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['ListDatasets']._serialized_options = b'\202\323\344\223\002\037\022\035/v1/{parent=users/*}/datasets'
+  _globals['_DATASETSERVICE'].methods_by_name['UpdateDataset']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['UpdateDataset']._serialized_options = b'\202\323\344\223\00202%/v1/{dataset.name=users/*/datasets/*}:\007dataset'
+  _globals['_DATASETSERVICE'].methods_by_name['CloneDataset']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['CloneDataset']._serialized_options = b'\202\323\344\223\002*\"%/v1/{source=users/*/datasets/*}:clone:\001*'
+  _globals['_DATASETSERVICE'].methods_by_name['StarDataset']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['StarDataset']._serialized_options = b'\202\323\344\223\002\'\"\"/v1/{name=users/*/datasets/*}:star:\001*'
   _globals['_DATASETSERVICE'].methods_by_name['DeleteDataset']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['DeleteDataset']._serialized_options = b'\202\323\344\223\002\037*\035/v1/{name=users/*/datasets/*}'
+  _globals['_DATASETSERVICE'].methods_by_name['RestoreDataset']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['RestoreDataset']._serialized_options = b'\202\323\344\223\002*\"%/v1/{parent=users/*}/datasets:restore:\001*'
+  _globals['_DATASETSERVICE'].methods_by_name['PurgeDataset']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['PurgeDataset']._serialized_options = b'\202\323\344\223\002(\"#/v1/{parent=users/*}/datasets:purge:\001*'
   _globals['_DATASETSERVICE'].methods_by_name['GetImage']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['GetImage']._serialized_options = b'\202\323\344\223\002(\022&/v1/{name=users/*/datasets/*/images/*}'
   _globals['_DATASETSERVICE'].methods_by_name['ListImages']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['ListImages']._serialized_options = b'\202\323\344\223\002(\022&/v1/{parent=users/*/datasets/*}/images'
+  _globals['_DATASETSERVICE'].methods_by_name['UpdateAnnotations']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['UpdateAnnotations']._serialized_options = b'\202\323\344\223\0028\0323/v1/{image=users/*/datasets/*/images/*}/annotations:\001*'
   _globals['_DATASETSERVICE'].methods_by_name['ChangeImages']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['ChangeImages']._serialized_options = b'\202\323\344\223\0022\"-/v1/{parent=users/*/datasets/*}/images:change:\001*'
+  _globals['_DATASETSERVICE'].methods_by_name['ListRemovals']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['ListRemovals']._serialized_options = b'\202\323\344\223\002*\022(/v1/{parent=users/*/datasets/*}/removals'
+  _globals['_DATASETSERVICE'].methods_by_name['RestoreImages']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['RestoreImages']._serialized_options = b'\202\323\344\223\0023\"./v1/{parent=users/*/datasets/*}/images:restore:\001*'
+  _globals['_DATASETSERVICE'].methods_by_name['ListClasses']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['ListClasses']._serialized_options = b'\202\323\344\223\002)\022\'/v1/{parent=users/*/datasets/*}/classes'
+  _globals['_DATASETSERVICE'].methods_by_name['ChangeClasses']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['ChangeClasses']._serialized_options = b'\202\323\344\223\0023\"./v1/{parent=users/*/datasets/*}/classes:change:\001*'
+  _globals['_DATASETSERVICE'].methods_by_name['CreateVersion']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['CreateVersion']._serialized_options = b'\202\323\344\223\002-\"(/v1/{parent=users/*/datasets/*}/versions:\001*'
+  _globals['_DATASETSERVICE'].methods_by_name['GetVersion']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['GetVersion']._serialized_options = b'\202\323\344\223\002*\022(/v1/{name=users/*/datasets/*/versions/*}'
+  _globals['_DATASETSERVICE'].methods_by_name['ListVersions']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['ListVersions']._serialized_options = b'\202\323\344\223\002*\022(/v1/{parent=users/*/datasets/*}/versions'
+  _globals['_DATASETSERVICE'].methods_by_name['UpdateVersion']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['UpdateVersion']._serialized_options = b'\202\323\344\223\002;20/v1/{version.name=users/*/datasets/*/versions/*}:\007version'
+  _globals['_DATASETSERVICE'].methods_by_name['CompareVersions']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['CompareVersions']._serialized_options = b'\202\323\344\223\0022\0220/v1/{parent=users/*/datasets/*}/versions:compare'
+  _globals['_DATASETSERVICE'].methods_by_name['RestoreVersion']._loaded_options = None
+  _globals['_DATASETSERVICE'].methods_by_name['RestoreVersion']._serialized_options = b'\202\323\344\223\0025\"0/v1/{name=users/*/datasets/*/versions/*}:restore:\001*'
   _globals['_DATASETSERVICE'].methods_by_name['RedistributeSplits']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['RedistributeSplits']._serialized_options = b'\202\323\344\223\0025\"0/v1/{name=users/*/datasets/*}:redistributeSplits:\001*'
   _globals['_DATASETSERVICE'].methods_by_name['ListDuplicates']._loaded_options = None
   _globals['_DATASETSERVICE'].methods_by_name['ListDuplicates']._serialized_options = b'\202\323\344\223\002,\022*/v1/{parent=users/*/datasets/*}/duplicates'
-  _globals['_DATASETSTATE']._serialized_start=3328
-  _globals['_DATASETSTATE']._serialized_end=3428
-  _globals['_IMAGESTATE']._serialized_start=3431
-  _globals['_IMAGESTATE']._serialized_end=3560
-  _globals['_IMAGEVIEW']._serialized_start=3562
-  _globals['_IMAGEVIEW']._serialized_end=3644
-  _globals['_SPLITGROUP']._serialized_start=3646
-  _globals['_SPLITGROUP']._serialized_end=3711
-  _globals['_DATASET']._serialized_start=171
-  _globals['_DATASET']._serialized_end=623
-  _globals['_SPLITCOUNT']._serialized_start=625
-  _globals['_SPLITCOUNT']._serialized_end=673
-  _globals['_IMAGE']._serialized_start=676
-  _globals['_IMAGE']._serialized_end=1124
-  _globals['_ANNOTATION']._serialized_start=1127
-  _globals['_ANNOTATION']._serialized_end=1521
-  _globals['_RING']._serialized_start=1523
-  _globals['_RING']._serialized_end=1545
-  _globals['_GETIMAGEREQUEST']._serialized_start=1547
-  _globals['_GETIMAGEREQUEST']._serialized_end=1618
-  _globals['_LISTIMAGESREQUEST']._serialized_start=1621
-  _globals['_LISTIMAGESREQUEST']._serialized_end=1769
-  _globals['_LISTIMAGESRESPONSE']._serialized_start=1771
-  _globals['_LISTIMAGESRESPONSE']._serialized_end=1874
-  _globals['_CHANGEIMAGESREQUEST']._serialized_start=1877
-  _globals['_CHANGEIMAGESREQUEST']._serialized_end=2128
-  _globals['_IMAGENAMES']._serialized_start=2130
-  _globals['_IMAGENAMES']._serialized_end=2157
-  _globals['_CHANGEIMAGESRESPONSE']._serialized_start=2159
-  _globals['_CHANGEIMAGESRESPONSE']._serialized_end=2245
-  _globals['_REDISTRIBUTESPLITSREQUEST']._serialized_start=2248
-  _globals['_REDISTRIBUTESPLITSREQUEST']._serialized_end=2443
-  _globals['_SPLITSHARE']._serialized_start=2445
-  _globals['_SPLITSHARE']._serialized_end=2487
-  _globals['_REDISTRIBUTESPLITSRESPONSE']._serialized_start=2490
-  _globals['_REDISTRIBUTESPLITSRESPONSE']._serialized_end=2625
-  _globals['_LISTDUPLICATESREQUEST']._serialized_start=2627
-  _globals['_LISTDUPLICATESREQUEST']._serialized_end=2705
-  _globals['_LISTDUPLICATESRESPONSE']._serialized_start=2707
-  _globals['_LISTDUPLICATESRESPONSE']._serialized_end=2823
-  _globals['_DUPLICATEGROUP']._serialized_start=2825
-  _globals['_DUPLICATEGROUP']._serialized_end=2921
-  _globals['_GETDATASETREQUEST']._serialized_start=2923
-  _globals['_GETDATASETREQUEST']._serialized_end=2956
-  _globals['_LISTDATASETSREQUEST']._serialized_start=2958
-  _globals['_LISTDATASETSREQUEST']._serialized_end=3034
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=3036
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=3125
-  _globals['_DELETEDATASETREQUEST']._serialized_start=3127
-  _globals['_DELETEDATASETREQUEST']._serialized_end=3177
-  _globals['_RESOLVETABLEREQUEST']._serialized_start=3179
-  _globals['_RESOLVETABLEREQUEST']._serialized_end=3217
-  _globals['_TABLE']._serialized_start=3219
-  _globals['_TABLE']._serialized_end=3326
-  _globals['_DATASETSERVICE']._serialized_start=3714
-  _globals['_DATASETSERVICE']._serialized_end=4871
+  _globals['_VISIBILITY']._serialized_start=7880
+  _globals['_VISIBILITY']._serialized_end=7967
+  _globals['_TASK']._serialized_start=7970
+  _globals['_TASK']._serialized_end=8100
+  _globals['_DATASETSTATE']._serialized_start=8102
+  _globals['_DATASETSTATE']._serialized_end=8202
+  _globals['_IMAGESTATE']._serialized_start=8205
+  _globals['_IMAGESTATE']._serialized_end=8334
+  _globals['_IMAGEVIEW']._serialized_start=8336
+  _globals['_IMAGEVIEW']._serialized_end=8444
+  _globals['_SPLITGROUP']._serialized_start=8446
+  _globals['_SPLITGROUP']._serialized_end=8560
+  _globals['_ANNOTATIONFATE']._serialized_start=8562
+  _globals['_ANNOTATIONFATE']._serialized_end=8665
+  _globals['_SNAPSHOTSTATE']._serialized_start=8667
+  _globals['_SNAPSHOTSTATE']._serialized_end=8768
+  _globals['_DATASET']._serialized_start=205
+  _globals['_DATASET']._serialized_end=973
+  _globals['_SPLITCOUNT']._serialized_start=975
+  _globals['_SPLITCOUNT']._serialized_end=1023
+  _globals['_IMAGE']._serialized_start=1026
+  _globals['_IMAGE']._serialized_end=1508
+  _globals['_ANNOTATION']._serialized_start=1511
+  _globals['_ANNOTATION']._serialized_end=1905
+  _globals['_RING']._serialized_start=1907
+  _globals['_RING']._serialized_end=1929
+  _globals['_GETIMAGEREQUEST']._serialized_start=1931
+  _globals['_GETIMAGEREQUEST']._serialized_end=2002
+  _globals['_LISTIMAGESREQUEST']._serialized_start=2005
+  _globals['_LISTIMAGESREQUEST']._serialized_end=2170
+  _globals['_LISTIMAGESRESPONSE']._serialized_start=2172
+  _globals['_LISTIMAGESRESPONSE']._serialized_end=2275
+  _globals['_CHANGEIMAGESREQUEST']._serialized_start=2278
+  _globals['_CHANGEIMAGESREQUEST']._serialized_end=2529
+  _globals['_IMAGENAMES']._serialized_start=2531
+  _globals['_IMAGENAMES']._serialized_end=2558
+  _globals['_CHANGEIMAGESRESPONSE']._serialized_start=2560
+  _globals['_CHANGEIMAGESRESPONSE']._serialized_end=2646
+  _globals['_REDISTRIBUTESPLITSREQUEST']._serialized_start=2649
+  _globals['_REDISTRIBUTESPLITSREQUEST']._serialized_end=2869
+  _globals['_SPLITSHARE']._serialized_start=2871
+  _globals['_SPLITSHARE']._serialized_end=2913
+  _globals['_REDISTRIBUTESPLITSRESPONSE']._serialized_start=2916
+  _globals['_REDISTRIBUTESPLITSRESPONSE']._serialized_end=3051
+  _globals['_LISTDUPLICATESREQUEST']._serialized_start=3053
+  _globals['_LISTDUPLICATESREQUEST']._serialized_end=3149
+  _globals['_LISTDUPLICATESRESPONSE']._serialized_start=3151
+  _globals['_LISTDUPLICATESRESPONSE']._serialized_end=3267
+  _globals['_DUPLICATEGROUP']._serialized_start=3269
+  _globals['_DUPLICATEGROUP']._serialized_end=3365
+  _globals['_GETDATASETREQUEST']._serialized_start=3367
+  _globals['_GETDATASETREQUEST']._serialized_end=3400
+  _globals['_CREATEDATASETREQUEST']._serialized_start=3402
+  _globals['_CREATEDATASETREQUEST']._serialized_end=3501
+  _globals['_UPDATEDATASETREQUEST']._serialized_start=3503
+  _globals['_UPDATEDATASETREQUEST']._serialized_end=3615
+  _globals['_CLONEDATASETREQUEST']._serialized_start=3617
+  _globals['_CLONEDATASETREQUEST']._serialized_end=3707
+  _globals['_STARDATASETREQUEST']._serialized_start=3709
+  _globals['_STARDATASETREQUEST']._serialized_end=3759
+  _globals['_RESTOREDATASETREQUEST']._serialized_start=3761
+  _globals['_RESTOREDATASETREQUEST']._serialized_end=3833
+  _globals['_PURGEDATASETREQUEST']._serialized_start=3835
+  _globals['_PURGEDATASETREQUEST']._serialized_end=3885
+  _globals['_LISTDATASETSREQUEST']._serialized_start=3887
+  _globals['_LISTDATASETSREQUEST']._serialized_end=4012
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=4014
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=4103
+  _globals['_UPDATEANNOTATIONSREQUEST']._serialized_start=4105
+  _globals['_UPDATEANNOTATIONSREQUEST']._serialized_end=4232
+  _globals['_LISTREMOVALSREQUEST']._serialized_start=4234
+  _globals['_LISTREMOVALSREQUEST']._serialized_end=4310
+  _globals['_LISTREMOVALSRESPONSE']._serialized_start=4312
+  _globals['_LISTREMOVALSRESPONSE']._serialized_end=4401
+  _globals['_REMOVAL']._serialized_start=4404
+  _globals['_REMOVAL']._serialized_end=4561
+  _globals['_RESTOREIMAGESREQUEST']._serialized_start=4564
+  _globals['_RESTOREIMAGESREQUEST']._serialized_end=4734
+  _globals['_LISTCLASSESREQUEST']._serialized_start=4736
+  _globals['_LISTCLASSESREQUEST']._serialized_end=4789
+  _globals['_LISTCLASSESRESPONSE']._serialized_start=4791
+  _globals['_LISTCLASSESRESPONSE']._serialized_end=4856
+  _globals['_CLASSCOUNT']._serialized_start=4858
+  _globals['_CLASSCOUNT']._serialized_end=4972
+  _globals['_CHANGECLASSESREQUEST']._serialized_start=4974
+  _globals['_CHANGECLASSESREQUEST']._serialized_end=5094
+  _globals['_CLASSCHANGE']._serialized_start=5097
+  _globals['_CLASSCHANGE']._serialized_end=5395
+  _globals['_RENAMECLASS']._serialized_start=5397
+  _globals['_RENAMECLASS']._serialized_end=5443
+  _globals['_RECOLOURCLASS']._serialized_start=5445
+  _globals['_RECOLOURCLASS']._serialized_end=5490
+  _globals['_MERGECLASSES']._serialized_start=5492
+  _globals['_MERGECLASSES']._serialized_end=5536
+  _globals['_DELETECLASS']._serialized_start=5538
+  _globals['_DELETECLASS']._serialized_end=5618
+  _globals['_REORDERCLASSES']._serialized_start=5620
+  _globals['_REORDERCLASSES']._serialized_end=5652
+  _globals['_CHANGECLASSESRESPONSE']._serialized_start=5654
+  _globals['_CHANGECLASSESRESPONSE']._serialized_end=5763
+  _globals['_CLASSEFFECT']._serialized_start=5765
+  _globals['_CLASSEFFECT']._serialized_end=5846
+  _globals['_VERSION']._serialized_start=5849
+  _globals['_VERSION']._serialized_end=6287
+  _globals['_CREATEVERSIONREQUEST']._serialized_start=6289
+  _globals['_CREATEVERSIONREQUEST']._serialized_end=6382
+  _globals['_GETVERSIONREQUEST']._serialized_start=6384
+  _globals['_GETVERSIONREQUEST']._serialized_end=6417
+  _globals['_LISTVERSIONSREQUEST']._serialized_start=6419
+  _globals['_LISTVERSIONSREQUEST']._serialized_end=6495
+  _globals['_LISTVERSIONSRESPONSE']._serialized_start=6497
+  _globals['_LISTVERSIONSRESPONSE']._serialized_end=6586
+  _globals['_UPDATEVERSIONREQUEST']._serialized_start=6588
+  _globals['_UPDATEVERSIONREQUEST']._serialized_end=6700
+  _globals['_COMPAREVERSIONSREQUEST']._serialized_start=6702
+  _globals['_COMPAREVERSIONSREQUEST']._serialized_end=6771
+  _globals['_COMPAREVERSIONSRESPONSE']._serialized_start=6774
+  _globals['_COMPAREVERSIONSRESPONSE']._serialized_end=6953
+  _globals['_IMAGEDIFFERENCE']._serialized_start=6956
+  _globals['_IMAGEDIFFERENCE']._serialized_end=7110
+  _globals['_ANNOTATIONDIFFERENCE']._serialized_start=7112
+  _globals['_ANNOTATIONDIFFERENCE']._serialized_end=7201
+  _globals['_LABELDIFFERENCE']._serialized_start=7203
+  _globals['_LABELDIFFERENCE']._serialized_end=7325
+  _globals['_RESTOREVERSIONREQUEST']._serialized_start=7327
+  _globals['_RESTOREVERSIONREQUEST']._serialized_end=7378
+  _globals['_RECORDSNAPSHOTREQUEST']._serialized_start=7380
+  _globals['_RECORDSNAPSHOTREQUEST']._serialized_end=7483
+  _globals['_SELECTIMAGESREQUEST']._serialized_start=7485
+  _globals['_SELECTIMAGESREQUEST']._serialized_end=7579
+  _globals['_SELECTIMAGESRESPONSE']._serialized_start=7581
+  _globals['_SELECTIMAGESRESPONSE']._serialized_end=7624
+  _globals['_DELETEDATASETREQUEST']._serialized_start=7626
+  _globals['_DELETEDATASETREQUEST']._serialized_end=7676
+  _globals['_RESOLVETABLEREQUEST']._serialized_start=7678
+  _globals['_RESOLVETABLEREQUEST']._serialized_end=7733
+  _globals['_TABLE']._serialized_start=7736
+  _globals['_TABLE']._serialized_end=7878
+  _globals['_DATASETSERVICE']._serialized_start=8771
+  _globals['_DATASETSERVICE']._serialized_end=12427
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,11 @@ class DatasetServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.CreateDataset = channel.unary_unary(
+                '/framehouse.v1.DatasetService/CreateDataset',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.CreateDatasetRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
         self.GetDataset = channel.unary_unary(
                 '/framehouse.v1.DatasetService/GetDataset',
                 request_serializer=framehouse_dot_v1_dot_dataset__pb2.GetDatasetRequest.SerializeToString,
@@ -46,9 +51,34 @@ class DatasetServiceStub:
                 request_serializer=framehouse_dot_v1_dot_dataset__pb2.ListDatasetsRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListDatasetsResponse.FromString,
                 _registered_method=True)
+        self.UpdateDataset = channel.unary_unary(
+                '/framehouse.v1.DatasetService/UpdateDataset',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.UpdateDatasetRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
+        self.CloneDataset = channel.unary_unary(
+                '/framehouse.v1.DatasetService/CloneDataset',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.CloneDatasetRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
+        self.StarDataset = channel.unary_unary(
+                '/framehouse.v1.DatasetService/StarDataset',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.StarDatasetRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
         self.DeleteDataset = channel.unary_unary(
                 '/framehouse.v1.DatasetService/DeleteDataset',
                 request_serializer=framehouse_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
+        self.RestoreDataset = channel.unary_unary(
+                '/framehouse.v1.DatasetService/RestoreDataset',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.RestoreDatasetRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+                _registered_method=True)
+        self.PurgeDataset = channel.unary_unary(
+                '/framehouse.v1.DatasetService/PurgeDataset',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.PurgeDatasetRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
         self.GetImage = channel.unary_unary(
@@ -61,10 +91,65 @@ class DatasetServiceStub:
                 request_serializer=framehouse_dot_v1_dot_dataset__pb2.ListImagesRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListImagesResponse.FromString,
                 _registered_method=True)
+        self.UpdateAnnotations = channel.unary_unary(
+                '/framehouse.v1.DatasetService/UpdateAnnotations',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.UpdateAnnotationsRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Image.FromString,
+                _registered_method=True)
         self.ChangeImages = channel.unary_unary(
                 '/framehouse.v1.DatasetService/ChangeImages',
                 request_serializer=framehouse_dot_v1_dot_dataset__pb2.ChangeImagesRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ChangeImagesResponse.FromString,
+                _registered_method=True)
+        self.ListRemovals = channel.unary_unary(
+                '/framehouse.v1.DatasetService/ListRemovals',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.ListRemovalsRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListRemovalsResponse.FromString,
+                _registered_method=True)
+        self.RestoreImages = channel.unary_unary(
+                '/framehouse.v1.DatasetService/RestoreImages',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.RestoreImagesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ChangeImagesResponse.FromString,
+                _registered_method=True)
+        self.ListClasses = channel.unary_unary(
+                '/framehouse.v1.DatasetService/ListClasses',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.ListClassesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListClassesResponse.FromString,
+                _registered_method=True)
+        self.ChangeClasses = channel.unary_unary(
+                '/framehouse.v1.DatasetService/ChangeClasses',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.ChangeClassesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ChangeClassesResponse.FromString,
+                _registered_method=True)
+        self.CreateVersion = channel.unary_unary(
+                '/framehouse.v1.DatasetService/CreateVersion',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.CreateVersionRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Version.FromString,
+                _registered_method=True)
+        self.GetVersion = channel.unary_unary(
+                '/framehouse.v1.DatasetService/GetVersion',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.GetVersionRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Version.FromString,
+                _registered_method=True)
+        self.ListVersions = channel.unary_unary(
+                '/framehouse.v1.DatasetService/ListVersions',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.ListVersionsRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListVersionsResponse.FromString,
+                _registered_method=True)
+        self.UpdateVersion = channel.unary_unary(
+                '/framehouse.v1.DatasetService/UpdateVersion',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.UpdateVersionRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Version.FromString,
+                _registered_method=True)
+        self.CompareVersions = channel.unary_unary(
+                '/framehouse.v1.DatasetService/CompareVersions',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.CompareVersionsRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.CompareVersionsResponse.FromString,
+                _registered_method=True)
+        self.RestoreVersion = channel.unary_unary(
+                '/framehouse.v1.DatasetService/RestoreVersion',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.RestoreVersionRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
                 _registered_method=True)
         self.RedistributeSplits = channel.unary_unary(
                 '/framehouse.v1.DatasetService/RedistributeSplits',
@@ -81,11 +166,29 @@ class DatasetServiceStub:
                 request_serializer=framehouse_dot_v1_dot_dataset__pb2.ResolveTableRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Table.FromString,
                 _registered_method=True)
+        self.SelectImages = channel.unary_unary(
+                '/framehouse.v1.DatasetService/SelectImages',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.SelectImagesRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.SelectImagesResponse.FromString,
+                _registered_method=True)
+        self.RecordSnapshot = channel.unary_unary(
+                '/framehouse.v1.DatasetService/RecordSnapshot',
+                request_serializer=framehouse_dot_v1_dot_dataset__pb2.RecordSnapshotRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_dataset__pb2.Version.FromString,
+                _registered_method=True)
 
 
 class DatasetServiceServicer:
     """The catalogue of datasets.
     """
+
+    def CreateDataset(self, request, context):
+        """Makes a dataset without images; imports add to it. `ALREADY_EXISTS` where
+        the name is taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetDataset(self, request, context):
         """Reads one dataset. `NOT_FOUND` where there is none of that name.
@@ -95,15 +198,60 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDatasets(self, request, context):
-        """Lists the datasets of a user, newest first. Pages stay right while
-        datasets come and go.
+        """Lists the datasets of a user, or with `users/-` all that the caller may see.
+        Pages stay right while datasets come and go. `INVALID_ARGUMENT` where the filter
+        or the order is wrong, with the column of the error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateDataset(self, request, context):
+        """Changes what `update_mask` names: display_name, description, license,
+        visibility, task. `ABORTED` where `dataset.etag` is given and stale;
+        `FAILED_PRECONDITION` where the licence is bound to that of the dataset it was
+        cloned from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloneDataset(self, request, context):
+        """Makes a dataset of another one, or of a version of it, by reference: no image
+        and no annotation is copied, and changes of one are not seen in the other. A
+        copyleft licence goes with it and cannot be changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StarDataset(self, request, context):
+        """Marks a dataset as one that the caller likes, or takes the mark away. Safe
+        to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataset(self, request, context):
-        """Removes a dataset from the catalogue, with its table. What its images lie
+        """Moves a dataset to the trash, where it stays for FRAMEHOUSE_TRASH_SECONDS (30
+        days) and is then purged. Its name is free at once. Answers with it as it
+        lies there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreDataset(self, request, context):
+        """Takes a dataset out of the trash, with all its versions. `ALREADY_EXISTS` where
+        its name was taken meanwhile and `dataset_id` gives no other.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeDataset(self, request, context):
+        """Removes a dataset of the trash for ever, with its versions. What its images lie
         in goes FRAMEHOUSE_PACK_GRACE_SECONDS later, where nothing else refers to it.
         Safe to retry: a second call answers `NOT_FOUND`.
         """
@@ -128,10 +276,101 @@ class DatasetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateAnnotations(self, request, context):
+        """Replaces the annotations of one image by those given, all or nothing. Its state follows:
+        annotated where there are any, unannotated otherwise. Classes that the dataset
+        does not have are refused with `INVALID_ARGUMENT`. `ABORTED` where the etag is
+        stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ChangeImages(self, request, context):
         """Changes any number of images at once, all or nothing: moves them to a
         split, sets their state, or removes them. `ABORTED` where the etag is stale,
         or where others kept changing the dataset.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRemovals(self, request, context):
+        """Lists the removals of images that can be taken back, newest first: those of the
+        last FRAMEHOUSE_TRASH_SECONDS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreImages(self, request, context):
+        """Puts removed images back as they were, with their annotations, all or nothing.
+        Classes are found again by name, and added where they are gone.
+        `FAILED_PRECONDITION` where the dataset has another image of the same path
+        by now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListClasses(self, request, context):
+        """Lists the classes of a dataset in their order, with their counts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeClasses(self, request, context):
+        """Changes classes, one change after the other, all or nothing: adds, renames,
+        recolours, merges, deletes, reorders. With `validate_only` it says what would
+        happen to how many annotations. `INVALID_ARGUMENT` names the change that cannot be
+        made; `ABORTED` where the etag is stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateVersion(self, request, context):
+        """Makes a version of the dataset as it is: numbered, and never changed again. Its
+        NDJSON snapshot is written by a job that is started at once. With the
+        same `request_id`, a second call answers with the first version.
+        `FAILED_PRECONDITION` where the dataset has no images.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVersion(self, request, context):
+        """Reads a version, with a URL of its snapshot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVersions(self, request, context):
+        """Lists the versions of a dataset, the newest first, without URLs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateVersion(self, request, context):
+        """Changes the description of a version, which is all of it that can change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareVersions(self, request, context):
+        """Says what is different from one version to another, or to the head.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreVersion(self, request, context):
+        """Makes the head what a version is. The head as it was is lost unless a version
+        was made of it; the other versions stay. `ABORTED` where the etag is stale.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,8 +393,22 @@ class DatasetServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResolveTable(self, request, context):
-        """Says where a dataset's table lies and which version of it is the head.
-        For the other services; not reachable through the gateway.
+        """Says where a dataset's table lies and which version of it is the head, or a
+        numbered version. For the other services; not reachable through the gateway.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SelectImages(self, request, context):
+        """Writes which rows of a table a filter selects. A step of exports.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordSnapshot(self, request, context):
+        """Enters the snapshot of a version that export has written. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,6 +417,11 @@ class DatasetServiceServicer:
 
 def add_DatasetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CreateDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDataset,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.CreateDatasetRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
             'GetDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDataset,
                     request_deserializer=framehouse_dot_v1_dot_dataset__pb2.GetDatasetRequest.FromString,
@@ -174,9 +432,34 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListDatasetsRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_dataset__pb2.ListDatasetsResponse.SerializeToString,
             ),
+            'UpdateDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateDataset,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.UpdateDatasetRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
+            'CloneDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloneDataset,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.CloneDatasetRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
+            'StarDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.StarDataset,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.StarDatasetRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
             'DeleteDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteDataset,
                     request_deserializer=framehouse_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
+            'RestoreDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreDataset,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.RestoreDatasetRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
+            'PurgeDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeDataset,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.PurgeDatasetRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'GetImage': grpc.unary_unary_rpc_method_handler(
@@ -189,10 +472,65 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListImagesRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_dataset__pb2.ListImagesResponse.SerializeToString,
             ),
+            'UpdateAnnotations': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAnnotations,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.UpdateAnnotationsRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Image.SerializeToString,
+            ),
             'ChangeImages': grpc.unary_unary_rpc_method_handler(
                     servicer.ChangeImages,
                     request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ChangeImagesRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_dataset__pb2.ChangeImagesResponse.SerializeToString,
+            ),
+            'ListRemovals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRemovals,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListRemovalsRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.ListRemovalsResponse.SerializeToString,
+            ),
+            'RestoreImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreImages,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.RestoreImagesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.ChangeImagesResponse.SerializeToString,
+            ),
+            'ListClasses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListClasses,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListClassesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.ListClassesResponse.SerializeToString,
+            ),
+            'ChangeClasses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeClasses,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ChangeClassesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.ChangeClassesResponse.SerializeToString,
+            ),
+            'CreateVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateVersion,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.CreateVersionRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Version.SerializeToString,
+            ),
+            'GetVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVersion,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.GetVersionRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Version.SerializeToString,
+            ),
+            'ListVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVersions,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ListVersionsRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.ListVersionsResponse.SerializeToString,
+            ),
+            'UpdateVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateVersion,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.UpdateVersionRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Version.SerializeToString,
+            ),
+            'CompareVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareVersions,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.CompareVersionsRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.CompareVersionsResponse.SerializeToString,
+            ),
+            'RestoreVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreVersion,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.RestoreVersionRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
             ),
             'RedistributeSplits': grpc.unary_unary_rpc_method_handler(
                     servicer.RedistributeSplits,
@@ -209,6 +547,16 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     request_deserializer=framehouse_dot_v1_dot_dataset__pb2.ResolveTableRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_dataset__pb2.Table.SerializeToString,
             ),
+            'SelectImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.SelectImages,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.SelectImagesRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.SelectImagesResponse.SerializeToString,
+            ),
+            'RecordSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordSnapshot,
+                    request_deserializer=framehouse_dot_v1_dot_dataset__pb2.RecordSnapshotRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_dataset__pb2.Version.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'framehouse.v1.DatasetService', rpc_method_handlers)
@@ -220,6 +568,33 @@ def add_DatasetServiceServicer_to_server(servicer, server):
 class DatasetService:
     """The catalogue of datasets.
     """
+
+    @staticmethod
+    def CreateDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/CreateDataset',
+            framehouse_dot_v1_dot_dataset__pb2.CreateDatasetRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetDataset(request,
@@ -276,6 +651,87 @@ class DatasetService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/UpdateDataset',
+            framehouse_dot_v1_dot_dataset__pb2.UpdateDatasetRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloneDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/CloneDataset',
+            framehouse_dot_v1_dot_dataset__pb2.CloneDatasetRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StarDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/StarDataset',
+            framehouse_dot_v1_dot_dataset__pb2.StarDatasetRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteDataset(request,
             target,
             options=(),
@@ -291,6 +747,60 @@ class DatasetService:
             target,
             '/framehouse.v1.DatasetService/DeleteDataset',
             framehouse_dot_v1_dot_dataset__pb2.DeleteDatasetRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/RestoreDataset',
+            framehouse_dot_v1_dot_dataset__pb2.RestoreDatasetRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/PurgeDataset',
+            framehouse_dot_v1_dot_dataset__pb2.PurgeDatasetRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
@@ -357,6 +867,33 @@ class DatasetService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateAnnotations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/UpdateAnnotations',
+            framehouse_dot_v1_dot_dataset__pb2.UpdateAnnotationsRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Image.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ChangeImages(request,
             target,
             options=(),
@@ -373,6 +910,276 @@ class DatasetService:
             '/framehouse.v1.DatasetService/ChangeImages',
             framehouse_dot_v1_dot_dataset__pb2.ChangeImagesRequest.SerializeToString,
             framehouse_dot_v1_dot_dataset__pb2.ChangeImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRemovals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/ListRemovals',
+            framehouse_dot_v1_dot_dataset__pb2.ListRemovalsRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.ListRemovalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/RestoreImages',
+            framehouse_dot_v1_dot_dataset__pb2.RestoreImagesRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.ChangeImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListClasses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/ListClasses',
+            framehouse_dot_v1_dot_dataset__pb2.ListClassesRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.ListClassesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeClasses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/ChangeClasses',
+            framehouse_dot_v1_dot_dataset__pb2.ChangeClassesRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.ChangeClassesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/CreateVersion',
+            framehouse_dot_v1_dot_dataset__pb2.CreateVersionRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Version.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/GetVersion',
+            framehouse_dot_v1_dot_dataset__pb2.GetVersionRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Version.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/ListVersions',
+            framehouse_dot_v1_dot_dataset__pb2.ListVersionsRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.ListVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/UpdateVersion',
+            framehouse_dot_v1_dot_dataset__pb2.UpdateVersionRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Version.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/CompareVersions',
+            framehouse_dot_v1_dot_dataset__pb2.CompareVersionsRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.CompareVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/RestoreVersion',
+            framehouse_dot_v1_dot_dataset__pb2.RestoreVersionRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Dataset.FromString,
             options,
             channel_credentials,
             insecure,
@@ -454,6 +1261,60 @@ class DatasetService:
             '/framehouse.v1.DatasetService/ResolveTable',
             framehouse_dot_v1_dot_dataset__pb2.ResolveTableRequest.SerializeToString,
             framehouse_dot_v1_dot_dataset__pb2.Table.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SelectImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/SelectImages',
+            framehouse_dot_v1_dot_dataset__pb2.SelectImagesRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.SelectImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.DatasetService/RecordSnapshot',
+            framehouse_dot_v1_dot_dataset__pb2.RecordSnapshotRequest.SerializeToString,
+            framehouse_dot_v1_dot_dataset__pb2.Version.FromString,
             options,
             channel_credentials,
             insecure,

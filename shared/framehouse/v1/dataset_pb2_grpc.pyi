@@ -36,14 +36,43 @@ class DatasetServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DatasetServiceAsyncStub: ...
+    CreateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateDatasetRequest, _dataset_pb2.Dataset]
+    """Makes a dataset without images; imports add to it. `ALREADY_EXISTS` where
+    the name is taken.
+    """
     GetDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetDatasetRequest, _dataset_pb2.Dataset]
     """Reads one dataset. `NOT_FOUND` where there is none of that name."""
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListDatasetsRequest, _dataset_pb2.ListDatasetsResponse]
-    """Lists the datasets of a user, newest first. Pages stay right while
-    datasets come and go.
+    """Lists the datasets of a user, or with `users/-` all that the caller may see.
+    Pages stay right while datasets come and go. `INVALID_ARGUMENT` where the filter
+    or the order is wrong, with the column of the error.
     """
-    DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]
-    """Removes a dataset from the catalogue, with its table. What its images lie
+    UpdateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.Dataset]
+    """Changes what `update_mask` names: display_name, description, license,
+    visibility, task. `ABORTED` where `dataset.etag` is given and stale;
+    `FAILED_PRECONDITION` where the licence is bound to that of the dataset it was
+    cloned from.
+    """
+    CloneDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CloneDatasetRequest, _dataset_pb2.Dataset]
+    """Makes a dataset of another one, or of a version of it, by reference: no image
+    and no annotation is copied, and changes of one are not seen in the other. A
+    copyleft licence goes with it and cannot be changed.
+    """
+    StarDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.StarDatasetRequest, _dataset_pb2.Dataset]
+    """Marks a dataset as one that the caller likes, or takes the mark away. Safe
+    to retry.
+    """
+    DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _dataset_pb2.Dataset]
+    """Moves a dataset to the trash, where it stays for FRAMEHOUSE_TRASH_SECONDS (30
+    days) and is then purged. Its name is free at once. Answers with it as it
+    lies there.
+    """
+    RestoreDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.RestoreDatasetRequest, _dataset_pb2.Dataset]
+    """Takes a dataset out of the trash, with all its versions. `ALREADY_EXISTS` where
+    its name was taken meanwhile and `dataset_id` gives no other.
+    """
+    PurgeDataset: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.PurgeDatasetRequest, _empty_pb2.Empty]
+    """Removes a dataset of the trash for ever, with its versions. What its images lie
     in goes FRAMEHOUSE_PACK_GRACE_SECONDS later, where nothing else refers to it.
     Safe to retry: a second call answers `NOT_FOUND`.
     """
@@ -55,10 +84,52 @@ class DatasetServiceStub:
     `INVALID_ARGUMENT` where the filter or the order is wrong, with the column
     of the error.
     """
+    UpdateAnnotations: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UpdateAnnotationsRequest, _dataset_pb2.Image]
+    """Replaces the annotations of one image by those given, all or nothing. Its state follows:
+    annotated where there are any, unannotated otherwise. Classes that the dataset
+    does not have are refused with `INVALID_ARGUMENT`. `ABORTED` where the etag is
+    stale.
+    """
     ChangeImages: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ChangeImagesRequest, _dataset_pb2.ChangeImagesResponse]
     """Changes any number of images at once, all or nothing: moves them to a
     split, sets their state, or removes them. `ABORTED` where the etag is stale,
     or where others kept changing the dataset.
+    """
+    ListRemovals: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListRemovalsRequest, _dataset_pb2.ListRemovalsResponse]
+    """Lists the removals of images that can be taken back, newest first: those of the
+    last FRAMEHOUSE_TRASH_SECONDS.
+    """
+    RestoreImages: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.RestoreImagesRequest, _dataset_pb2.ChangeImagesResponse]
+    """Puts removed images back as they were, with their annotations, all or nothing.
+    Classes are found again by name, and added where they are gone.
+    `FAILED_PRECONDITION` where the dataset has another image of the same path
+    by now.
+    """
+    ListClasses: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListClassesRequest, _dataset_pb2.ListClassesResponse]
+    """Lists the classes of a dataset in their order, with their counts."""
+    ChangeClasses: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ChangeClassesRequest, _dataset_pb2.ChangeClassesResponse]
+    """Changes classes, one change after the other, all or nothing: adds, renames,
+    recolours, merges, deletes, reorders. With `validate_only` it says what would
+    happen to how many annotations. `INVALID_ARGUMENT` names the change that cannot be
+    made; `ABORTED` where the etag is stale.
+    """
+    CreateVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CreateVersionRequest, _dataset_pb2.Version]
+    """Makes a version of the dataset as it is: numbered, and never changed again. Its
+    NDJSON snapshot is written by a job that is started at once. With the
+    same `request_id`, a second call answers with the first version.
+    `FAILED_PRECONDITION` where the dataset has no images.
+    """
+    GetVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.GetVersionRequest, _dataset_pb2.Version]
+    """Reads a version, with a URL of its snapshot."""
+    ListVersions: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ListVersionsRequest, _dataset_pb2.ListVersionsResponse]
+    """Lists the versions of a dataset, the newest first, without URLs."""
+    UpdateVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.UpdateVersionRequest, _dataset_pb2.Version]
+    """Changes the description of a version, which is all of it that can change."""
+    CompareVersions: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]
+    """Says what is different from one version to another, or to the head."""
+    RestoreVersion: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.RestoreVersionRequest, _dataset_pb2.Dataset]
+    """Makes the head what a version is. The head as it was is lost unless a version
+    was made of it; the other versions stay. `ABORTED` where the etag is stale.
     """
     RedistributeSplits: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.RedistributeSplitsRequest, _dataset_pb2.RedistributeSplitsResponse]
     """Deals the images of a dataset out to splits anew, all or nothing. The same
@@ -69,23 +140,56 @@ class DatasetServiceStub:
     more, the largest first. All pages are of the dataset as it was at the first.
     """
     ResolveTable: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.ResolveTableRequest, _dataset_pb2.Table]
-    """Says where a dataset's table lies and which version of it is the head.
-    For the other services; not reachable through the gateway.
+    """Says where a dataset's table lies and which version of it is the head, or a
+    numbered version. For the other services; not reachable through the gateway.
     """
+    SelectImages: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.SelectImagesRequest, _dataset_pb2.SelectImagesResponse]
+    """Writes which rows of a table a filter selects. A step of exports."""
+    RecordSnapshot: _grpc.UnaryUnaryMultiCallable[_dataset_pb2.RecordSnapshotRequest, _dataset_pb2.Version]
+    """Enters the snapshot of a version that export has written. Safe to retry."""
 
 @_typing.type_check_only
 class DatasetServiceAsyncStub(DatasetServiceStub):
     """The catalogue of datasets."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
+    """Makes a dataset without images; imports add to it. `ALREADY_EXISTS` where
+    the name is taken.
+    """
     GetDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
     """Reads one dataset. `NOT_FOUND` where there is none of that name."""
     ListDatasets: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListDatasetsRequest, _dataset_pb2.ListDatasetsResponse]  # type: ignore[assignment]
-    """Lists the datasets of a user, newest first. Pages stay right while
-    datasets come and go.
+    """Lists the datasets of a user, or with `users/-` all that the caller may see.
+    Pages stay right while datasets come and go. `INVALID_ARGUMENT` where the filter
+    or the order is wrong, with the column of the error.
     """
-    DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Removes a dataset from the catalogue, with its table. What its images lie
+    UpdateDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UpdateDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
+    """Changes what `update_mask` names: display_name, description, license,
+    visibility, task. `ABORTED` where `dataset.etag` is given and stale;
+    `FAILED_PRECONDITION` where the licence is bound to that of the dataset it was
+    cloned from.
+    """
+    CloneDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CloneDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
+    """Makes a dataset of another one, or of a version of it, by reference: no image
+    and no annotation is copied, and changes of one are not seen in the other. A
+    copyleft licence goes with it and cannot be changed.
+    """
+    StarDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.StarDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
+    """Marks a dataset as one that the caller likes, or takes the mark away. Safe
+    to retry.
+    """
+    DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.DeleteDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
+    """Moves a dataset to the trash, where it stays for FRAMEHOUSE_TRASH_SECONDS (30
+    days) and is then purged. Its name is free at once. Answers with it as it
+    lies there.
+    """
+    RestoreDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.RestoreDatasetRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
+    """Takes a dataset out of the trash, with all its versions. `ALREADY_EXISTS` where
+    its name was taken meanwhile and `dataset_id` gives no other.
+    """
+    PurgeDataset: _aio.UnaryUnaryMultiCallable[_dataset_pb2.PurgeDatasetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Removes a dataset of the trash for ever, with its versions. What its images lie
     in goes FRAMEHOUSE_PACK_GRACE_SECONDS later, where nothing else refers to it.
     Safe to retry: a second call answers `NOT_FOUND`.
     """
@@ -97,10 +201,52 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     `INVALID_ARGUMENT` where the filter or the order is wrong, with the column
     of the error.
     """
+    UpdateAnnotations: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UpdateAnnotationsRequest, _dataset_pb2.Image]  # type: ignore[assignment]
+    """Replaces the annotations of one image by those given, all or nothing. Its state follows:
+    annotated where there are any, unannotated otherwise. Classes that the dataset
+    does not have are refused with `INVALID_ARGUMENT`. `ABORTED` where the etag is
+    stale.
+    """
     ChangeImages: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ChangeImagesRequest, _dataset_pb2.ChangeImagesResponse]  # type: ignore[assignment]
     """Changes any number of images at once, all or nothing: moves them to a
     split, sets their state, or removes them. `ABORTED` where the etag is stale,
     or where others kept changing the dataset.
+    """
+    ListRemovals: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListRemovalsRequest, _dataset_pb2.ListRemovalsResponse]  # type: ignore[assignment]
+    """Lists the removals of images that can be taken back, newest first: those of the
+    last FRAMEHOUSE_TRASH_SECONDS.
+    """
+    RestoreImages: _aio.UnaryUnaryMultiCallable[_dataset_pb2.RestoreImagesRequest, _dataset_pb2.ChangeImagesResponse]  # type: ignore[assignment]
+    """Puts removed images back as they were, with their annotations, all or nothing.
+    Classes are found again by name, and added where they are gone.
+    `FAILED_PRECONDITION` where the dataset has another image of the same path
+    by now.
+    """
+    ListClasses: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListClassesRequest, _dataset_pb2.ListClassesResponse]  # type: ignore[assignment]
+    """Lists the classes of a dataset in their order, with their counts."""
+    ChangeClasses: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ChangeClassesRequest, _dataset_pb2.ChangeClassesResponse]  # type: ignore[assignment]
+    """Changes classes, one change after the other, all or nothing: adds, renames,
+    recolours, merges, deletes, reorders. With `validate_only` it says what would
+    happen to how many annotations. `INVALID_ARGUMENT` names the change that cannot be
+    made; `ABORTED` where the etag is stale.
+    """
+    CreateVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CreateVersionRequest, _dataset_pb2.Version]  # type: ignore[assignment]
+    """Makes a version of the dataset as it is: numbered, and never changed again. Its
+    NDJSON snapshot is written by a job that is started at once. With the
+    same `request_id`, a second call answers with the first version.
+    `FAILED_PRECONDITION` where the dataset has no images.
+    """
+    GetVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.GetVersionRequest, _dataset_pb2.Version]  # type: ignore[assignment]
+    """Reads a version, with a URL of its snapshot."""
+    ListVersions: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ListVersionsRequest, _dataset_pb2.ListVersionsResponse]  # type: ignore[assignment]
+    """Lists the versions of a dataset, the newest first, without URLs."""
+    UpdateVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.UpdateVersionRequest, _dataset_pb2.Version]  # type: ignore[assignment]
+    """Changes the description of a version, which is all of it that can change."""
+    CompareVersions: _aio.UnaryUnaryMultiCallable[_dataset_pb2.CompareVersionsRequest, _dataset_pb2.CompareVersionsResponse]  # type: ignore[assignment]
+    """Says what is different from one version to another, or to the head."""
+    RestoreVersion: _aio.UnaryUnaryMultiCallable[_dataset_pb2.RestoreVersionRequest, _dataset_pb2.Dataset]  # type: ignore[assignment]
+    """Makes the head what a version is. The head as it was is lost unless a version
+    was made of it; the other versions stay. `ABORTED` where the etag is stale.
     """
     RedistributeSplits: _aio.UnaryUnaryMultiCallable[_dataset_pb2.RedistributeSplitsRequest, _dataset_pb2.RedistributeSplitsResponse]  # type: ignore[assignment]
     """Deals the images of a dataset out to splits anew, all or nothing. The same
@@ -111,12 +257,26 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     more, the largest first. All pages are of the dataset as it was at the first.
     """
     ResolveTable: _aio.UnaryUnaryMultiCallable[_dataset_pb2.ResolveTableRequest, _dataset_pb2.Table]  # type: ignore[assignment]
-    """Says where a dataset's table lies and which version of it is the head.
-    For the other services; not reachable through the gateway.
+    """Says where a dataset's table lies and which version of it is the head, or a
+    numbered version. For the other services; not reachable through the gateway.
     """
+    SelectImages: _aio.UnaryUnaryMultiCallable[_dataset_pb2.SelectImagesRequest, _dataset_pb2.SelectImagesResponse]  # type: ignore[assignment]
+    """Writes which rows of a table a filter selects. A step of exports."""
+    RecordSnapshot: _aio.UnaryUnaryMultiCallable[_dataset_pb2.RecordSnapshotRequest, _dataset_pb2.Version]  # type: ignore[assignment]
+    """Enters the snapshot of a version that export has written. Safe to retry."""
 
 class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     """The catalogue of datasets."""
+
+    @_abc_1.abstractmethod
+    def CreateDataset(
+        self,
+        request: _dataset_pb2.CreateDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
+        """Makes a dataset without images; imports add to it. `ALREADY_EXISTS` where
+        the name is taken.
+        """
 
     @_abc_1.abstractmethod
     def GetDataset(
@@ -132,8 +292,42 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ListDatasetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.ListDatasetsResponse, _abc.Awaitable[_dataset_pb2.ListDatasetsResponse]]:
-        """Lists the datasets of a user, newest first. Pages stay right while
-        datasets come and go.
+        """Lists the datasets of a user, or with `users/-` all that the caller may see.
+        Pages stay right while datasets come and go. `INVALID_ARGUMENT` where the filter
+        or the order is wrong, with the column of the error.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateDataset(
+        self,
+        request: _dataset_pb2.UpdateDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
+        """Changes what `update_mask` names: display_name, description, license,
+        visibility, task. `ABORTED` where `dataset.etag` is given and stale;
+        `FAILED_PRECONDITION` where the licence is bound to that of the dataset it was
+        cloned from.
+        """
+
+    @_abc_1.abstractmethod
+    def CloneDataset(
+        self,
+        request: _dataset_pb2.CloneDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
+        """Makes a dataset of another one, or of a version of it, by reference: no image
+        and no annotation is copied, and changes of one are not seen in the other. A
+        copyleft licence goes with it and cannot be changed.
+        """
+
+    @_abc_1.abstractmethod
+    def StarDataset(
+        self,
+        request: _dataset_pb2.StarDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
+        """Marks a dataset as one that the caller likes, or takes the mark away. Safe
+        to retry.
         """
 
     @_abc_1.abstractmethod
@@ -141,8 +335,29 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _dataset_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
+        """Moves a dataset to the trash, where it stays for FRAMEHOUSE_TRASH_SECONDS (30
+        days) and is then purged. Its name is free at once. Answers with it as it
+        lies there.
+        """
+
+    @_abc_1.abstractmethod
+    def RestoreDataset(
+        self,
+        request: _dataset_pb2.RestoreDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
+        """Takes a dataset out of the trash, with all its versions. `ALREADY_EXISTS` where
+        its name was taken meanwhile and `dataset_id` gives no other.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeDataset(
+        self,
+        request: _dataset_pb2.PurgeDatasetRequest,
+        context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Removes a dataset from the catalogue, with its table. What its images lie
+        """Removes a dataset of the trash for ever, with its versions. What its images lie
         in goes FRAMEHOUSE_PACK_GRACE_SECONDS later, where nothing else refers to it.
         Safe to retry: a second call answers `NOT_FOUND`.
         """
@@ -168,6 +383,18 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def UpdateAnnotations(
+        self,
+        request: _dataset_pb2.UpdateAnnotationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Image, _abc.Awaitable[_dataset_pb2.Image]]:
+        """Replaces the annotations of one image by those given, all or nothing. Its state follows:
+        annotated where there are any, unannotated otherwise. Classes that the dataset
+        does not have are refused with `INVALID_ARGUMENT`. `ABORTED` where the etag is
+        stale.
+        """
+
+    @_abc_1.abstractmethod
     def ChangeImages(
         self,
         request: _dataset_pb2.ChangeImagesRequest,
@@ -176,6 +403,102 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes any number of images at once, all or nothing: moves them to a
         split, sets their state, or removes them. `ABORTED` where the etag is stale,
         or where others kept changing the dataset.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRemovals(
+        self,
+        request: _dataset_pb2.ListRemovalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListRemovalsResponse, _abc.Awaitable[_dataset_pb2.ListRemovalsResponse]]:
+        """Lists the removals of images that can be taken back, newest first: those of the
+        last FRAMEHOUSE_TRASH_SECONDS.
+        """
+
+    @_abc_1.abstractmethod
+    def RestoreImages(
+        self,
+        request: _dataset_pb2.RestoreImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ChangeImagesResponse, _abc.Awaitable[_dataset_pb2.ChangeImagesResponse]]:
+        """Puts removed images back as they were, with their annotations, all or nothing.
+        Classes are found again by name, and added where they are gone.
+        `FAILED_PRECONDITION` where the dataset has another image of the same path
+        by now.
+        """
+
+    @_abc_1.abstractmethod
+    def ListClasses(
+        self,
+        request: _dataset_pb2.ListClassesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListClassesResponse, _abc.Awaitable[_dataset_pb2.ListClassesResponse]]:
+        """Lists the classes of a dataset in their order, with their counts."""
+
+    @_abc_1.abstractmethod
+    def ChangeClasses(
+        self,
+        request: _dataset_pb2.ChangeClassesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ChangeClassesResponse, _abc.Awaitable[_dataset_pb2.ChangeClassesResponse]]:
+        """Changes classes, one change after the other, all or nothing: adds, renames,
+        recolours, merges, deletes, reorders. With `validate_only` it says what would
+        happen to how many annotations. `INVALID_ARGUMENT` names the change that cannot be
+        made; `ABORTED` where the etag is stale.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateVersion(
+        self,
+        request: _dataset_pb2.CreateVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Version, _abc.Awaitable[_dataset_pb2.Version]]:
+        """Makes a version of the dataset as it is: numbered, and never changed again. Its
+        NDJSON snapshot is written by a job that is started at once. With the
+        same `request_id`, a second call answers with the first version.
+        `FAILED_PRECONDITION` where the dataset has no images.
+        """
+
+    @_abc_1.abstractmethod
+    def GetVersion(
+        self,
+        request: _dataset_pb2.GetVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Version, _abc.Awaitable[_dataset_pb2.Version]]:
+        """Reads a version, with a URL of its snapshot."""
+
+    @_abc_1.abstractmethod
+    def ListVersions(
+        self,
+        request: _dataset_pb2.ListVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.ListVersionsResponse, _abc.Awaitable[_dataset_pb2.ListVersionsResponse]]:
+        """Lists the versions of a dataset, the newest first, without URLs."""
+
+    @_abc_1.abstractmethod
+    def UpdateVersion(
+        self,
+        request: _dataset_pb2.UpdateVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Version, _abc.Awaitable[_dataset_pb2.Version]]:
+        """Changes the description of a version, which is all of it that can change."""
+
+    @_abc_1.abstractmethod
+    def CompareVersions(
+        self,
+        request: _dataset_pb2.CompareVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.CompareVersionsResponse, _abc.Awaitable[_dataset_pb2.CompareVersionsResponse]]:
+        """Says what is different from one version to another, or to the head."""
+
+    @_abc_1.abstractmethod
+    def RestoreVersion(
+        self,
+        request: _dataset_pb2.RestoreVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Dataset, _abc.Awaitable[_dataset_pb2.Dataset]]:
+        """Makes the head what a version is. The head as it was is lost unless a version
+        was made of it; the other versions stay. `ABORTED` where the etag is stale.
         """
 
     @_abc_1.abstractmethod
@@ -204,8 +527,24 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_pb2.ResolveTableRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_pb2.Table, _abc.Awaitable[_dataset_pb2.Table]]:
-        """Says where a dataset's table lies and which version of it is the head.
-        For the other services; not reachable through the gateway.
+        """Says where a dataset's table lies and which version of it is the head, or a
+        numbered version. For the other services; not reachable through the gateway.
         """
+
+    @_abc_1.abstractmethod
+    def SelectImages(
+        self,
+        request: _dataset_pb2.SelectImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.SelectImagesResponse, _abc.Awaitable[_dataset_pb2.SelectImagesResponse]]:
+        """Writes which rows of a table a filter selects. A step of exports."""
+
+    @_abc_1.abstractmethod
+    def RecordSnapshot(
+        self,
+        request: _dataset_pb2.RecordSnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dataset_pb2.Version, _abc.Awaitable[_dataset_pb2.Version]]:
+        """Enters the snapshot of a version that export has written. Safe to retry."""
 
 def add_DatasetServiceServicer_to_server(servicer: DatasetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,6 +5,7 @@ import warnings
 
 from framehouse.v1 import export_pb2 as framehouse_dot_v1_dot_export__pb2
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -46,10 +47,30 @@ class ExportServiceStub:
                 request_serializer=framehouse_dot_v1_dot_export__pb2.GetExportRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_export__pb2.Export.FromString,
                 _registered_method=True)
+        self.ListExports = channel.unary_unary(
+                '/framehouse.v1.ExportService/ListExports',
+                request_serializer=framehouse_dot_v1_dot_export__pb2.ListExportsRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_export__pb2.ListExportsResponse.FromString,
+                _registered_method=True)
+        self.DeleteExport = channel.unary_unary(
+                '/framehouse.v1.ExportService/DeleteExport',
+                request_serializer=framehouse_dot_v1_dot_export__pb2.DeleteExportRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.FindExport = channel.unary_unary(
+                '/framehouse.v1.ExportService/FindExport',
+                request_serializer=framehouse_dot_v1_dot_export__pb2.FindExportRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_export__pb2.Export.FromString,
+                _registered_method=True)
         self.AssembleArchive = channel.unary_unary(
                 '/framehouse.v1.ExportService/AssembleArchive',
                 request_serializer=framehouse_dot_v1_dot_export__pb2.AssembleArchiveRequest.SerializeToString,
                 response_deserializer=framehouse_dot_v1_dot_export__pb2.Export.FromString,
+                _registered_method=True)
+        self.AssembleSnapshot = channel.unary_unary(
+                '/framehouse.v1.ExportService/AssembleSnapshot',
+                request_serializer=framehouse_dot_v1_dot_export__pb2.AssembleSnapshotRequest.SerializeToString,
+                response_deserializer=framehouse_dot_v1_dot_export__pb2.AssembleSnapshotResponse.FromString,
                 _registered_method=True)
 
 
@@ -58,16 +79,39 @@ class ExportServiceServicer:
     """
 
     def ExportDataset(self, request, context):
-        """Starts the job that writes the head of a dataset as an archive. The
+        """Starts the job that writes the head or a version of a dataset as an archive. The
         response of the operation is `ExportDatasetResponse`. With the same
-        `request_id`, a second call answers with the first job.
+        `request_id`, a second call answers with the first job. Where the same was
+        exported of the same data before and is still there, the job ends at once with that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetExport(self, request, context):
-        """Reads a finished export, with a fresh URL to fetch it from.
+        """Reads a finished export, with fresh URLs to fetch it from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExports(self, request, context):
+        """Lists the finished exports that the caller may see, newest first, without URLs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteExport(self, request, context):
+        """Removes an export and its files. Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindExport(self, request, context):
+        """Says whether the same was exported before: answers with the export that is
+        there, or with one without a name. A step of jobs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,6 +121,14 @@ class ExportServiceServicer:
         """Assembles the archive from the pieces that conversion wrote and the
         images where they lie. Streams: memory does not grow with the archive.
         Called again, it starts over and replaces what was there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssembleSnapshot(self, request, context):
+        """Puts the pieces of a version's NDJSON snapshot together, in one object. Called again, it
+        starts over and replaces what was there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,10 +147,30 @@ def add_ExportServiceServicer_to_server(servicer, server):
                     request_deserializer=framehouse_dot_v1_dot_export__pb2.GetExportRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_export__pb2.Export.SerializeToString,
             ),
+            'ListExports': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExports,
+                    request_deserializer=framehouse_dot_v1_dot_export__pb2.ListExportsRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_export__pb2.ListExportsResponse.SerializeToString,
+            ),
+            'DeleteExport': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteExport,
+                    request_deserializer=framehouse_dot_v1_dot_export__pb2.DeleteExportRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'FindExport': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindExport,
+                    request_deserializer=framehouse_dot_v1_dot_export__pb2.FindExportRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_export__pb2.Export.SerializeToString,
+            ),
             'AssembleArchive': grpc.unary_unary_rpc_method_handler(
                     servicer.AssembleArchive,
                     request_deserializer=framehouse_dot_v1_dot_export__pb2.AssembleArchiveRequest.FromString,
                     response_serializer=framehouse_dot_v1_dot_export__pb2.Export.SerializeToString,
+            ),
+            'AssembleSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssembleSnapshot,
+                    request_deserializer=framehouse_dot_v1_dot_export__pb2.AssembleSnapshotRequest.FromString,
+                    response_serializer=framehouse_dot_v1_dot_export__pb2.AssembleSnapshotResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -167,6 +239,87 @@ class ExportService:
             _registered_method=True)
 
     @staticmethod
+    def ListExports(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.ExportService/ListExports',
+            framehouse_dot_v1_dot_export__pb2.ListExportsRequest.SerializeToString,
+            framehouse_dot_v1_dot_export__pb2.ListExportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteExport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.ExportService/DeleteExport',
+            framehouse_dot_v1_dot_export__pb2.DeleteExportRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindExport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.ExportService/FindExport',
+            framehouse_dot_v1_dot_export__pb2.FindExportRequest.SerializeToString,
+            framehouse_dot_v1_dot_export__pb2.Export.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AssembleArchive(request,
             target,
             options=(),
@@ -183,6 +336,33 @@ class ExportService:
             '/framehouse.v1.ExportService/AssembleArchive',
             framehouse_dot_v1_dot_export__pb2.AssembleArchiveRequest.SerializeToString,
             framehouse_dot_v1_dot_export__pb2.Export.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssembleSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framehouse.v1.ExportService/AssembleSnapshot',
+            framehouse_dot_v1_dot_export__pb2.AssembleSnapshotRequest.SerializeToString,
+            framehouse_dot_v1_dot_export__pb2.AssembleSnapshotResponse.FromString,
             options,
             channel_credentials,
             insecure,

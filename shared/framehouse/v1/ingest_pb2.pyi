@@ -249,7 +249,7 @@ class AbortUploadRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class ImportDatasetRequest(_message.Message):
-    __slots__ = ("parent", "dataset_id", "upload", "display_name", "read", "request_id", "add", "max_side", "drop_originals")
+    __slots__ = ("parent", "dataset_id", "upload", "display_name", "read", "request_id", "add", "max_side", "drop_originals", "tag")
     PARENT_FIELD_NUMBER: _ClassVar[int]
     DATASET_ID_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_FIELD_NUMBER: _ClassVar[int]
@@ -259,6 +259,7 @@ class ImportDatasetRequest(_message.Message):
     ADD_FIELD_NUMBER: _ClassVar[int]
     MAX_SIDE_FIELD_NUMBER: _ClassVar[int]
     DROP_ORIGINALS_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
     parent: str
     dataset_id: str
     upload: str
@@ -268,7 +269,8 @@ class ImportDatasetRequest(_message.Message):
     add: AddPolicy
     max_side: int
     drop_originals: bool
-    def __init__(self, parent: _Optional[str] = ..., dataset_id: _Optional[str] = ..., upload: _Optional[str] = ..., display_name: _Optional[str] = ..., read: _Optional[_Union[_conversion_pb2.ReadOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., add: _Optional[_Union[AddPolicy, str]] = ..., max_side: _Optional[int] = ..., drop_originals: _Optional[bool] = ...) -> None: ...
+    tag: str
+    def __init__(self, parent: _Optional[str] = ..., dataset_id: _Optional[str] = ..., upload: _Optional[str] = ..., display_name: _Optional[str] = ..., read: _Optional[_Union[_conversion_pb2.ReadOptions, _Mapping]] = ..., request_id: _Optional[str] = ..., add: _Optional[_Union[AddPolicy, str]] = ..., max_side: _Optional[int] = ..., drop_originals: _Optional[bool] = ..., tag: _Optional[str] = ...) -> None: ...
 
 class ImportDatasetResponse(_message.Message):
     __slots__ = ("dataset", "issue_counts", "issues", "added", "job")
@@ -325,20 +327,22 @@ class IndexUploadResponse(_message.Message):
     def __init__(self, entry_count: _Optional[int] = ..., image_count: _Optional[int] = ..., byte_count: _Optional[int] = ..., issues: _Optional[_Union[_annotation_pb2.StepIssues, _Mapping]] = ..., video_count: _Optional[int] = ...) -> None: ...
 
 class JoinShardsRequest(_message.Message):
-    __slots__ = ("plan_key", "first_shard", "media_keys", "label_keys", "table_key", "output_key")
+    __slots__ = ("plan_key", "first_shard", "media_keys", "label_keys", "table_key", "output_key", "job")
     PLAN_KEY_FIELD_NUMBER: _ClassVar[int]
     FIRST_SHARD_FIELD_NUMBER: _ClassVar[int]
     MEDIA_KEYS_FIELD_NUMBER: _ClassVar[int]
     LABEL_KEYS_FIELD_NUMBER: _ClassVar[int]
     TABLE_KEY_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_KEY_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
     plan_key: str
     first_shard: int
     media_keys: _containers.RepeatedScalarFieldContainer[str]
     label_keys: _containers.RepeatedScalarFieldContainer[str]
     table_key: str
     output_key: str
-    def __init__(self, plan_key: _Optional[str] = ..., first_shard: _Optional[int] = ..., media_keys: _Optional[_Iterable[str]] = ..., label_keys: _Optional[_Iterable[str]] = ..., table_key: _Optional[str] = ..., output_key: _Optional[str] = ...) -> None: ...
+    job: str
+    def __init__(self, plan_key: _Optional[str] = ..., first_shard: _Optional[int] = ..., media_keys: _Optional[_Iterable[str]] = ..., label_keys: _Optional[_Iterable[str]] = ..., table_key: _Optional[str] = ..., output_key: _Optional[str] = ..., job: _Optional[str] = ...) -> None: ...
 
 class JoinShardsResponse(_message.Message):
     __slots__ = ("image_count", "annotation_count", "issues")
@@ -375,32 +379,36 @@ class CommitTableResponse(_message.Message):
     def __init__(self, table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., issue_counts: _Optional[_Iterable[_Union[_annotation_pb2.IssueCount, _Mapping]]] = ..., issues: _Optional[_Iterable[_Union[_annotation_pb2.Issue, _Mapping]]] = ...) -> None: ...
 
 class PublishDatasetRequest(_message.Message):
-    __slots__ = ("name", "display_name", "uid", "table", "issues")
+    __slots__ = ("name", "display_name", "uid", "table", "issues", "tag")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
     ISSUES_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     uid: str
     table: _dataset_pb2.Table
     issues: _containers.RepeatedCompositeFieldContainer[_annotation_pb2.IssueCount]
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., uid: _Optional[str] = ..., table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., issues: _Optional[_Iterable[_Union[_annotation_pb2.IssueCount, _Mapping]]] = ...) -> None: ...
+    tag: str
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., uid: _Optional[str] = ..., table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., issues: _Optional[_Iterable[_Union[_annotation_pb2.IssueCount, _Mapping]]] = ..., tag: _Optional[str] = ...) -> None: ...
 
 class AddToDatasetRequest(_message.Message):
-    __slots__ = ("name", "table", "policy", "job", "issues")
+    __slots__ = ("name", "table", "policy", "job", "issues", "tag")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
     ISSUES_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
     name: str
     table: _dataset_pb2.Table
     policy: AddPolicy
     job: str
     issues: _containers.RepeatedCompositeFieldContainer[_annotation_pb2.IssueCount]
-    def __init__(self, name: _Optional[str] = ..., table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., policy: _Optional[_Union[AddPolicy, str]] = ..., job: _Optional[str] = ..., issues: _Optional[_Iterable[_Union[_annotation_pb2.IssueCount, _Mapping]]] = ...) -> None: ...
+    tag: str
+    def __init__(self, name: _Optional[str] = ..., table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., policy: _Optional[_Union[AddPolicy, str]] = ..., job: _Optional[str] = ..., issues: _Optional[_Iterable[_Union[_annotation_pb2.IssueCount, _Mapping]]] = ..., tag: _Optional[str] = ...) -> None: ...
 
 class AddToDatasetResponse(_message.Message):
     __slots__ = ("dataset", "table", "summary")

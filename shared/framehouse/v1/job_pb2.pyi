@@ -21,11 +21,13 @@ class JobKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JOB_KIND_EXPORT: _ClassVar[JobKind]
     JOB_KIND_CONVERT: _ClassVar[JobKind]
     JOB_KIND_FETCH: _ClassVar[JobKind]
+    JOB_KIND_SNAPSHOT: _ClassVar[JobKind]
 JOB_KIND_UNSPECIFIED: JobKind
 JOB_KIND_IMPORT: JobKind
 JOB_KIND_EXPORT: JobKind
 JOB_KIND_CONVERT: JobKind
 JOB_KIND_FETCH: JobKind
+JOB_KIND_SNAPSHOT: JobKind
 
 class JobMetadata(_message.Message):
     __slots__ = ("kind", "target", "stages", "issue_count", "start_time", "end_time", "estimated_end_time", "losses")
