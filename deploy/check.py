@@ -27,11 +27,12 @@ VERSIONS = ("1.30", kubernetes_validate.latest_version())
 
 ALIVE = ("startupProbe", "readinessProbe", "livenessProbe")
 SETTINGS = "framehouse-settings"
-SECRETS = {"framehouse_store_access_key", "framehouse_store_secret_key"}
+SECRETS = {"framehouse_store_access_key", "framehouse_store_secret_key", "framehouse_identity_key"}
 """What every service is given."""
 OWN_SECRETS = {
+    "conversion": {"framehouse_url_signing_key"},
     "gateway": {"framehouse_url_signing_key"},
-    "ingest": {"framehouse_database_url", "framehouse_url_signing_key"},
+    "ingest": {"framehouse_database_url", "framehouse_url_signing_key", "framehouse_admin_key"},
 }
 """What only some are given: those that need it, and no other."""
 
@@ -171,6 +172,8 @@ def _process_faults(objects: list[Object], name: str) -> Faults:
 
 
 def _settings_faults(given: dict[str, str]) -> Faults:
+    if given.get("FRAMEHOUSE_AUTH") != "api_key":
+        yield "data.FRAMEHOUSE_AUTH", "must be api_key: the pods listen on more than loopback"
     fields = {f"FRAMEHOUSE_{field.upper()}": field for field in Settings.model_fields}
     for name in given.keys() - fields.keys():
         yield f"data.{name}", "there is no such setting"

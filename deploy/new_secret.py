@@ -23,6 +23,8 @@ def new_secret() -> dict[str, Any]:
             "framehouse_store_access_key": "framehouse",
             "framehouse_store_secret_key": secrets.token_hex(20),
             "framehouse_url_signing_key": secrets.token_urlsafe(32),
+            "framehouse_identity_key": secrets.token_urlsafe(32),
+            "framehouse_admin_key": f"fh_{secrets.token_urlsafe(32)}",
             "framehouse_database_url": f"postgresql+psycopg://framehouse:{catalogue_password}@postgres:5432/framehouse",
             "catalogue_password": catalogue_password,
             "temporal_password": secrets.token_hex(24),

@@ -13,12 +13,12 @@ import msgspec
 
 from framehouse.annotations.splits import canonical_split, known_split
 from framehouse.runtime import errors
-from framehouse.runtime.jobs import report as progress
 from framehouse.store.bucket import Bucket
 from framehouse.store.issues import INFO, WARNING, IssueLog
-from services.conversion.archive import Archive, ahead
+from services.conversion.archive import Archive
 from services.conversion.format import Candidate
 from services.conversion.json_outline import Malformed, Outline, error_line
+from services.conversion.unpacked import fetch, unpacked
 
 BEGINNING = 64 << 10
 """Bytes of a file that are looked at to tell what it is."""
@@ -68,7 +68,7 @@ class File:
         span = self.outline.members.get(name)
         if span is None:
             return b"[]", 1
-        return bucket.get_range(self.key, self.offset + span.start, span.end - span.start), span.line
+        return fetch(bucket, self.key, self.offset + span.start, span.end - span.start), span.line
 
     def decode(self, bucket: Bucket, name: str, type: Any = list[Any]) -> Any:
         """A member, as a list or what else it should be. InvalidArgument with file and line."""
@@ -187,21 +187,8 @@ def _outline(archive: Archive, row: int, n: int) -> File:
     path = archive.path(row)
     split, spelled = split_of(path)
     outline = Outline()
-    key, offset, _ = archive.locate(row)
-    packed = archive.entries["method"][row].as_py() != 0
-    chunks = ahead(archive.stream(row))
     try:
-        if packed:
-            key, offset = f"{archive.scratch.rstrip('/')}/labels-{n}.json", 0
-            with archive.bucket.writer(key) as writer:
-                for chunk in chunks:
-                    writer.write(chunk)
-                    outline.feed(chunk)
-                    progress(outline.position)
-        else:
-            for chunk in chunks:
-                outline.feed(chunk)
-                progress(outline.position)
+        key, offset = unpacked(archive, row, f"{archive.scratch.rstrip('/')}/labels-{n}.json", outline.feed)
         outline.close()
     except Malformed as error:
         raise invalid(path, error.line, str(error)) from error

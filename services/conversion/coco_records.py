@@ -20,6 +20,7 @@ from framehouse.store.issues import ERROR, INFO, IssueLog
 from services.conversion import coco
 from services.conversion.format import LabelSource
 from services.conversion.json_outline import Span, elements
+from services.conversion.unpacked import fetch
 
 Raw = msgspec.Raw
 
@@ -120,7 +121,7 @@ def read_records(source: LabelSource, issues: IssueLog, reads: frozenset[str]) -
     assert part is not None
     detail = msgspec.json.decode(part.detail, type=coco.Detail)
     lookup = coco.open_lookup(source.bucket, detail.lookup)
-    data = source.bucket.get_range(part.key, part.offset, part.length)
+    data = fetch(source.bucket, part.key, part.offset, part.length)
     problems = Problems(part.path, data, detail.line, issues)
     try:
         records, element = RECORDS.decode(b"[" + data + b"]"), None

@@ -24,6 +24,7 @@ from framehouse.v1.annotation_pb2 import LabelSchema
 from services.conversion import columns, cvat_files, numbers
 from services.conversion.cvat_masks import Crops, from_rows
 from services.conversion.cvat_meta import specs_of
+from services.conversion.unpacked import fetch
 
 Marks = NDArray[np.bool_]
 
@@ -102,7 +103,7 @@ def open_part(bucket: Bucket, part: Any, issues: IssueLog) -> tuple[Detail, Elem
     """Parses the elements of a part; one that cannot be parsed is told."""
     detail = msgspec.json.decode(part.detail, type=Detail)
     where = BatchFile(bucket, detail.elements).batch(detail.batch)
-    data = bucket.get_range(part.key, part.offset, part.length)
+    data = fetch(bucket, part.key, part.offset, part.length)
     lines = where["line"].to_pylist()
     using = cvat_files.parser()
     nodes = []

@@ -20,6 +20,7 @@ from services.conversion import columns, datumaro_attributes, numbers
 from services.conversion.datumaro_items import Detail, mended, open_lookup
 from services.conversion.format import LabelSource
 from services.conversion.json_outline import elements
+from services.conversion.unpacked import fetch
 
 Raw = msgspec.Raw
 
@@ -139,7 +140,7 @@ def _records(source: LabelSource, issues: IssueLog) -> Found:
     assert part is not None
     detail = msgspec.json.decode(part.detail, type=Detail)
     rows, labels = open_lookup(source, detail)
-    data = source.bucket.get_range(part.key, part.offset, part.length)
+    data = fetch(source.bucket, part.key, part.offset, part.length)
     problems = Problems(part.path, data, detail.line, issues)
     try:
         items = [item.annotations for item in ITEMS.decode(b"[" + data + b"]")]

@@ -20,7 +20,7 @@ from framehouse.v1.annotation_pb2 import KeypointEdge, Label, LabelSchema
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate
 from services.conversion.json_outline import Malformed, Outline, error_line
-from services.conversion.unpacked import unpacked
+from services.conversion.unpacked import fetch, unpacked
 
 BEGINNING = 64 << 10
 """Bytes of a file that are looked at to tell what it is."""
@@ -54,7 +54,7 @@ class File:
     def decode(self, bucket: Bucket, name: str, kind: Any) -> Any:
         """A member that is there. InvalidArgument with file and line where it is no valid JSON."""
         span = self.outline.members[name]
-        data = bucket.get_range(self.key, self.offset + span.start, span.end - span.start)
+        data = fetch(bucket, self.key, self.offset + span.start, span.end - span.start)
         try:
             return msgspec.json.decode(data, type=kind)
         except msgspec.DecodeError as error:

@@ -27,7 +27,7 @@ from services.conversion.archive import Archive
 from services.conversion.datumaro_files import File, find_files, read_categories
 from services.conversion.format import LabelSource, ReadPlan
 from services.conversion.json_outline import Span, elements
-from services.conversion.unpacked import part_bytes
+from services.conversion.unpacked import fetch, part_bytes
 
 Raw = msgspec.Raw
 ITEMS = msgspec.json.Decoder(list[dict[str, Raw]])
@@ -111,7 +111,7 @@ def _read(archive: Archive, number: int, file: File, pieces: list[Span], items: 
     counts: list[int] = []
     first = len(items.id)
     for piece in pieces:
-        data = archive.bucket.get_range(file.key, file.offset + piece.start, piece.end - piece.start)
+        data = fetch(archive.bucket, file.key, file.offset + piece.start, piece.end - piece.start)
         try:
             found: list[dict[str, Raw] | None] = list(ITEMS.decode(b"[" + data + b"]"))
         except msgspec.DecodeError:

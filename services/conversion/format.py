@@ -96,9 +96,22 @@ class WriteHead(msgspec.Struct, frozen=True):
     options: bytes
     """A serialised WriteOptions."""
     label_map: list[int]
-    """The label that is written for each of the table's, -1 for none. The labels written lie in the plan's schema."""
+    """The label that is written for each of the table's, -1 where its annotations are written without one, -2 where
+    they are not written. The labels written lie in the plan's schema."""
     paired: bool = False
     """Whether objects may have a skeleton and an outline (`services.conversion.pairs`)."""
+    task: int = 0
+    """The `Task` whose annotations are written."""
+    url_end: int = 0
+    """Seconds since 1970 after which the URLs of images are dead, where there are any."""
+    image_count: int = 0
+    annotation_count: int = 0
+    split_counts: dict[str, int] = {}
+    """Images that are written of each split."""
+    class_counts: list[int] = []
+    """Annotations that are written of each class that is."""
+    dataset: bytes = b""
+    """A serialised Dataset, where more is to be said of it than the source did."""
     detail: str = ""
     """What the format needs besides, in its own words (JSON)."""
 
@@ -124,7 +137,7 @@ class Rows:
 
     images: pa.Table
     """The write plan's columns (folder, name below it, target, number of annotations before, the format's own), and
-    width, height, state and the format's `image_columns` of the table."""
+    width, height, state and the format's `image_columns` of the table; `url` where URLs of images were asked for."""
     annotations: pa.Table
     """Flat; `image` is the row in `images`, ascending. Only the columns that the format reads."""
     labels: LabelSchema

@@ -17,7 +17,17 @@ from framehouse.annotations.splits import SPELLINGS
 from services.conversion.archive import Archive
 
 BARE_FACTOR = 4
-"""How many times as many images a shard has that have no bytes."""
+"""How many times as many images a shard has that have no bytes: media has nothing to do there."""
+SHARDS = 16
+"""Shards that are wanted of any dataset, so that all processes have some to work on."""
+LARGER = 8
+"""How many times as many images a shard has where none is decoded: a step costs as much as some hundred."""
+
+
+def shard_images(images: int, most: int) -> int:
+    """How many of `images` a shard has where none is decoded, for `most` where they are."""
+    return max(most, min(images // SHARDS, LARGER * most))
+
 
 RANGE_COLUMNS = ("object", "header_offset", "data_offset", "stored_size", "size", "method", "crc32")
 
@@ -182,7 +192,7 @@ def shard_starts(images: pa.Table, max_images: int, max_bytes: int) -> list[int]
         budget = (ends[start] - sizes[start]) + max_bytes
         full = int(np.searchsorted(ends, budget, side="right"))
         stop = min(start + max_images, max(full, start + 1), count)
-        # Images without bytes have shards of their own, and larger ones: media has nothing to do there.
+        # Images without bytes have shards of their own, and larger ones.
         if start >= count - absent:
             stop = min(start + BARE_FACTOR * max_images, count)
         elif count - absent < stop:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from framehouse.annotations.geometry import Integers
 from framehouse.annotations.schema import Flag, Kind
 from framehouse.v1.annotation_pb2 import LabelSchema
-from framehouse.v1.conversion_pb2 import Loss
+from framehouse.v1.conversion_pb2 import Loss, WriteOptions
+from framehouse.v1.dataset_pb2 import Task
 from services.conversion.format import Holds
 
 LEFT_OUT = "left out"
@@ -85,6 +86,42 @@ def report(holds: Holds, found: Annotations) -> list[Loss]:
         if not kept[column]:
             add(f"{column.upper()}_UNSUPPORTED", subject, written & found.valued[column], "written without them")
     return losses
+
+
+def held_back(found: Annotations, task: Task) -> list[Loss]:
+    """What is said of annotations that are of another task: the dataset keeps them."""
+    name = Task.Name(task).removeprefix("TASK_").lower()
+    text = f"held back, for the task is {name}; the dataset keeps them"
+    return [
+        found.loss("OTHER_TASK", kind.name.lower().replace("_", " "), found.kinds == kind, text)
+        for kind in Kind
+        if (found.kinds == kind).any()
+    ]
+
+
+def refuses(loss: Loss, options: WriteOptions) -> bool:
+    """Whether a strict export stops at it: not where it is what was asked for in so many words."""
+    if loss.code == "OTHER_TASK":
+        return not options.HasField("task")
+    return loss.code != "IMAGE_REENCODED"
+
+
+def written_count(holds: Holds, found: Annotations) -> int:
+    """How many of the annotations are written, as one kind or another."""
+    return int(np.count_nonzero(_written(holds, found)))
+
+
+def class_counts(holds: Holds, found: Annotations, labels: LabelSchema) -> list[int]:
+    """How many of the annotations of each class are written, in the order of the classes."""
+    mine = found.labels[_written(holds, found) & (found.labels >= 0)]
+    return [int(count) for count in np.bincount(mine, minlength=len(labels.labels))]
+
+
+def _written(holds: Holds, found: Annotations) -> NDArray[np.bool_]:
+    written: NDArray[np.bool_] = np.isin(found.kinds, [*holds.kinds, *holds.fallbacks])
+    if not holds.unlabelled:
+        written &= (found.labels >= 0) | (found.kinds == Kind.CAPTION)
+    return written
 
 
 def told(losses: Sequence[Loss]) -> str:

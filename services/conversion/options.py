@@ -1,6 +1,7 @@
 """Options that only some formats know: what they do, and the refusal of one that a format does not know."""
 
 from framehouse.runtime.errors import InvalidArgument
+from framehouse.store.reencoding import FORMATS
 from framehouse.v1.conversion_pb2 import FormatOption, WriteOptions
 from services.conversion.format import Format
 
@@ -14,6 +15,8 @@ DESCRIPTIONS = {
     "write.voc.without_colormap": "writes masks as indices without colours",
     "write.voc.keep_empty": "writes an XML file also for images without annotations",
     "write.voc.paint_polygons": "paints polygons and turned boxes into the masks, beside writing the boxes around them",
+    "write.image_urls": "gives each line the URL of its image, signed, for the life that FRAMEHOUSE_EXPORT_URL_SECONDS "
+    "says; leaves the images out",
 }
 """What each option does, by the path of its field."""
 
@@ -24,7 +27,15 @@ def described(format: Format) -> list[FormatOption]:
 
 
 def check_options(format: Format, options: WriteOptions) -> None:
-    """InvalidArgument where an option is given that the format does not know."""
+    """InvalidArgument where an option is given that the format does not know, or that does not go with another."""
+    if options.image_format and options.image_format not in FORMATS:
+        text = f"images are not written as {options.image_format!r}; choose one of {', '.join(FORMATS)}"
+        raise InvalidArgument(text, field="write.image_format")
+    if options.image_urls and "write.image_urls" not in format.options:
+        raise InvalidArgument(f"{format.id} does not name images by URLs", field="write.image_urls")
+    if options.image_urls and options.image_format:
+        text = "a URL serves an image as it is kept; leave image_format or image_urls out"
+        raise InvalidArgument(text, field="write.image_format")
     for family in ("coco", "voc"):
         for field, _ in getattr(options, family).ListFields():
             path = f"write.{family}.{field.name}"

@@ -13,12 +13,45 @@ from services.conversion.registry import all_formats
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 
+CODES = {
+    "KIND_UNSUPPORTED": ("the format does not hold such annotations; another kind is written, or nothing", "refuses"),
+    "LABEL_MISSING": ("annotations without a class are left out", "refuses"),
+    "FLAG_UNSUPPORTED, SCORE_…, ATTRIBUTES_…, GROUP_…, TRACK_…, Z_ORDER_UNSUPPORTED": (
+        "annotations are written without it",
+        "refuses",
+    ),
+    "NAME_CHANGED": ("images that would share a name, or a label file, are renamed", "refuses"),
+    "OTHER_TASK": (
+        "annotations of another task than that of the dataset, or the one asked for, are held back; the dataset keeps "
+        "them",
+        "refuses unless a task was asked for",
+    ),
+    "IMAGE_REENCODED": (
+        "images whose pixels change, or may, since all are to be written in one format",
+        "does not refuse",
+    ),
+}
+"""Codes of what is lost, with what each says and what `--strict` does."""
+
 HEAD = """# Formats
 
 This page is made from the formats' own declarations by `make docs`; `framehouse formats ID` says the same.
 
 What a format cannot hold is told before anything is written (`framehouse export NAME --to FORMAT --dry-run` stops
 there), and what is done instead stands under "written instead". `--strict` refuses a loss.
+
+{CODES}
+
+Others are a format's own, and say what they mean. Changes of classes and the choice of images and classes are no
+losses: they are what was asked for.
+
+## Images in one format
+
+Images that are not in the format that is asked for are decoded, turned upright as their EXIF data says, and encoded
+anew without such data, since coordinates are of the upright image; those that are in it are copied byte for byte. All
+get the extension of the format. PNG and TIFF are lossless and keep 16 bits and transparency; WebP is lossless with 8
+bits; BMP has 8 bits and no transparency; JPEG has quality 95, 8 bits and no transparency. Of 16 bits the upper 8 are
+kept. Images of several frames become their first.
 """
 
 
@@ -27,7 +60,14 @@ def page() -> str:
     formats = all_formats().values()
     rows = [f"| [`{one.id}`](#{one.id}) | {one.title} | {_kinds(one)} |" for one in formats]
     table = "\n".join(("| id | title | holds |", "|---|---|---|", *rows))
-    return "\n".join((HEAD, table, *(_section(one) for one in formats)))
+    codes = "\n".join(
+        (
+            "| code | what it says | `--strict` |",
+            "|---|---|---|",
+            *(f"| `{code}` | {text} | {strict} |" for code, (text, strict) in CODES.items()),
+        )
+    )
+    return "\n".join((HEAD.replace("{CODES}", codes), table, *(_section(one) for one in formats)))
 
 
 def _section(one: Format) -> str:

@@ -53,7 +53,10 @@ def plan(
     chosen = lookup(request.format)
     issues = IssueLog()
     read = chosen.plan(open_archive(bucket, request.index_key, request.scratch_prefix), issues)
-    starts = layout.shard_starts(read.images, settings.shard_images, settings.shard_bytes)
+    shard_images = settings.shard_images
+    if request.HasField("write"):  # a conversion: headers alone are looked at
+        shard_images = layout.shard_images(read.images.num_rows, shard_images)
+    starts = layout.shard_starts(read.images, shard_images, settings.shard_bytes)
     aligned = read.parts is None
     head = Head(
         format=chosen.id,

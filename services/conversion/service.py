@@ -1,12 +1,13 @@
 """The servicer of `ConversionService`. Formats and Arrow are imported by the first call: an idle process is small."""
 
 import asyncio
+import uuid
 
 from google.longrunning import operations_pb2
 
 from framehouse.runtime import channels, jobs
 from framehouse.runtime.errors import InvalidArgument
-from framehouse.v1 import conversion_pb2, dataset_pb2, dataset_pb2_grpc, job_pb2
+from framehouse.v1 import conversion_pb2, dataset_pb2, dataset_pb2_grpc, ingest_pb2, ingest_pb2_grpc, job_pb2
 
 
 class ConversionService:
@@ -17,12 +18,27 @@ class ConversionService:
 
     async def PreviewLoss(self, request: conversion_pb2.PreviewLossRequest) -> conversion_pb2.PreviewLossResponse:
         datasets = dataset_pb2_grpc.DatasetServiceStub(channels.connect("ingest"))
-        table = await datasets.ResolveTable(dataset_pb2.ResolveTableRequest(dataset=request.dataset), timeout=30)
-        return await asyncio.to_thread(_preview_loss, table, request.write)
+        asked = dataset_pb2.ResolveTableRequest(dataset=request.dataset, version=request.version)
+        table = await datasets.ResolveTable(asked, timeout=30)
+        if not request.write.filter:
+            return await asyncio.to_thread(_preview_loss, table, request.write, "")
+        key = f"jobs/preview-{uuid.uuid4().hex}/rows"
+        selected = dataset_pb2.SelectImagesRequest(table=table, filter=request.write.filter, output_key=key)
+        try:
+            await datasets.SelectImages(selected, timeout=60)
+            return await asyncio.to_thread(_preview_loss, table, request.write, key)
+        finally:
+            await asyncio.to_thread(_remove, key)
 
     async def ConvertArchive(self, request: conversion_pb2.ConvertArchiveRequest) -> operations_pb2.Operation:
         if not request.write.format:
             raise InvalidArgument("no target format is named; ListFormats has the list", field="write.format")
+        # Refuses an upload that the caller has not.
+        ingest = ingest_pb2_grpc.IngestServiceStub(channels.connect("ingest"))
+        await ingest.GetUpload(ingest_pb2.GetUploadRequest(name=request.upload), timeout=30)
+        if request.write.filter:
+            text = "an archive is converted as a whole; import it, and export what a filter selects"
+            raise InvalidArgument(text, field="write.filter")
         job = await jobs.start(
             "ConvertArchive",
             request,
@@ -80,13 +96,23 @@ def _list_formats() -> conversion_pb2.ListFormatsResponse:
 
 
 def _preview_loss(
-    source: dataset_pb2.Table, options: conversion_pb2.WriteOptions
+    source: dataset_pb2.Table, options: conversion_pb2.WriteOptions, selection_key: str
 ) -> conversion_pb2.PreviewLossResponse:
+    from framehouse.store.bucket import bucket
     from framehouse.store.tables import open_table
     from services.conversion import writing
+    from services.conversion.selection import selected_rows
 
-    format, losses = writing.preview(open_table(source.key, source.version), source.source_format, options)
-    return conversion_pb2.PreviewLossResponse(format=format, losses=losses)
+    table = open_table(source.key, source.version)
+    rows = selected_rows(bucket(), selection_key) if selection_key else None
+    head, losses = writing.preview(table, source.source_format, options, task=source.task, rows=rows)
+    return conversion_pb2.PreviewLossResponse(format=head.format, losses=losses, image_count=head.image_count)
+
+
+def _remove(key: str) -> None:
+    from framehouse.store.bucket import bucket
+
+    bucket().remove([key])
 
 
 def _detect(request: conversion_pb2.DetectFormatRequest) -> conversion_pb2.DetectFormatResponse:
@@ -115,11 +141,27 @@ def _plan_write(request: conversion_pb2.PlanWriteRequest) -> conversion_pb2.Plan
     from framehouse.store.bucket import bucket
     from framehouse.store.tables import open_table
     from services.conversion import writing
+    from services.conversion.selection import selected_rows
 
     source = request.table
-    table = open_table(source.key, source.version)
-    head, losses = writing.plan(bucket(), table, source.key, source.source_format, request.options, request.output_key)
-    return conversion_pb2.PlanWriteResponse(format=head.format, shard_count=len(head.shard_starts) - 1, losses=losses)
+    head, losses = writing.plan(
+        bucket(),
+        open_table(source.key, source.version),
+        source.key,
+        source.source_format,
+        request.options,
+        request.output_key,
+        task=source.task,
+        rows=selected_rows(bucket(), request.selection_key) if request.selection_key else None,
+        dataset=request.dataset.SerializeToString(),
+    )
+    return conversion_pb2.PlanWriteResponse(
+        format=head.format,
+        shard_count=len(head.shard_starts) - 1,
+        losses=losses,
+        image_count=head.image_count,
+        annotation_count=head.annotation_count,
+    )
 
 
 def _write_shard(request: conversion_pb2.WriteShardRequest) -> conversion_pb2.WriteShardResponse:

@@ -127,8 +127,11 @@ def upright_boxes(annotations: pa.Table, written: list[Kind]) -> Floats:
     return found
 
 
-def write_boxes(rows: Rows, written: list[Kind], bundle: BundleWriter) -> None:
-    """A line a box, `class cx cy w h`, of the annotations of kinds that are `written`, cut at the images' borders."""
+def write_boxes(rows: Rows, written: list[Kind], bundle: BundleWriter) -> NDArray[np.bool_]:
+    """A line a box, `class cx cy w h`, of the annotations of kinds that are `written`, cut at the images' borders.
+
+    Answers as `write` does.
+    """
     size = sizes(rows.images)
     image = rows.annotations["image"].to_numpy()
     boxes = geometry.clip(upright_boxes(rows.annotations, written), size[image])
@@ -138,7 +141,7 @@ def write_boxes(rows: Rows, written: list[Kind], bundle: BundleWriter) -> None:
     # A box without width would be refused by every reader.
     relative[:, 2:] = np.maximum(relative[:, 2:], SMALLEST)
     classes = rows.annotations["label"].to_numpy()[kept]
-    write(rows.images, image, classes, relative.reshape(-1), np.full(len(image), 4), bundle)
+    return write(rows.images, image, classes, relative.reshape(-1), np.full(len(image), 4), bundle)
 
 
 def write(
@@ -149,18 +152,19 @@ def write(
     counts: Integers,
     bundle: BundleWriter,
     whole: NDArray[np.bool_] | None = None,
-) -> None:
+) -> NDArray[np.bool_]:
     """One text file an image, a line an annotation: its class, and its numbers.
 
     `image` (the row of each annotation's image, ascending), `classes` and `counts` have a value an annotation; `values`
     are the numbers of all, from 0 to 1, `whole` marks those that are digits. Images that nobody annotated get no file,
-    those that were found to be empty an empty one.
+    those that were found to be empty an empty one. Answers with which got one.
     """
     data, ends = lines(classes, values, counts, whole)
     per_image = np.bincount(image, minlength=images.num_rows)
-    has_file = (per_image > 0) | (images["state"].to_numpy() == State.VERIFIED_EMPTY)
+    has_file: NDArray[np.bool_] = (per_image > 0) | (images["state"].to_numpy() == State.VERIFIED_EMPTY)
     offsets = ends[geometry.starts(per_image[has_file])]
     bundle.files(images["label_path"].filter(pa.array(has_file)), data, offsets)
+    return has_file
 
 
 def lines(

@@ -16,6 +16,7 @@ from framehouse.annotations.geometry import Floats, Integers, Rings
 from framehouse.annotations.outlines import outlines
 from framehouse.annotations.schema import Kind, State
 from framehouse.store.bundle import BundleWriter
+from framehouse.v1 import dataset_pb2
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
 from services.conversion import columns
@@ -25,6 +26,15 @@ from services.conversion.format import Preparation, Rows, WriteHead
 
 KEYS = ("boxes", "segments", "pose", "obb", "classification")
 TASKS = ("detect", "segment", "pose", "obb", "classify")
+SAID: dict[int, str] = {
+    dataset_pb2.TASK_DETECT: "detect",
+    dataset_pb2.TASK_SEGMENT: "segment",
+    dataset_pb2.TASK_SEMANTIC: "segment",
+    dataset_pb2.TASK_POSE: "pose",
+    dataset_pb2.TASK_OBB: "obb",
+    dataset_pb2.TASK_CLASSIFY: "classify",
+}
+"""Which of TASKS a task of ours is."""
 KEY_OF = {
     **dict.fromkeys((Kind.BOX, Kind.POLYLINE, Kind.POINTS, Kind.CUBOID), 0),
     **dict.fromkeys((Kind.POLYGON, Kind.MASK), 1),
@@ -97,6 +107,8 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
         found.append(files.loss("EDGES_UNSUPPORTED", "edges between keypoints", np.zeros(0, bool), text))
     counts = np.bincount(KEY[kinds[label >= 0]] + 1, minlength=len(KEYS) + 1)[1:]
     said = json.loads(labels.source or "{}").get("ultralytics_ndjson", {}).get("task")
+    if ours := head.task or dataset_pb2.Dataset.FromString(head.dataset).task:
+        said = SAID[ours]
     task = TASKS.index(said) if said in TASKS else max(PREFERRED, key=lambda key: int(counts[key]))
     if not counts.any() and said not in TASKS:
         task = 0
@@ -108,8 +120,13 @@ def write(rows: Rows, bundle: BundleWriter) -> None:
     """A line an image."""
     detail = msgspec.json.decode(rows.head.detail, type=Detail)
     images = rows.images
-    rest = pc.struct_field(pc.extract_regex(images["source"].combine_chunks(), SOURCE), "rest")
-    rest = pc.fill_null(rest, '"url":""')
+    if rows.head.dataset:
+        rest = pc.fill_null(_join('"hash":"', images["hash"].combine_chunks(), '"'), "")
+    else:
+        rest = pc.struct_field(pc.extract_regex(images["source"].combine_chunks(), SOURCE), "rest")
+        rest = pc.fill_null(rest, '"url":""')
+    if "url" in images.column_names:
+        rest = _with_urls(rest, images["url"].combine_chunks())
     names, folders = (_strings(images[name].combine_chunks()) for name in ("name", "folder"))
     width, height = (columns.text(images[name].combine_chunks()) for name in ("width", "height"))
     size = pc.fill_null(_join(',"width":', width, ',"height":', height), "")
@@ -125,6 +142,20 @@ def write(rows: Rows, bundle: BundleWriter) -> None:
     )
     whole = pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines)
     bundle.piece(PATH, LINES, bytes(pc.binary_join(whole, "\n")[0].as_buffer()), b"\n")
+
+
+def _with_urls(rest: pa.Array, urls: pa.Array) -> pa.Array:
+    """Members of lines with the URL of each, which stands first; as they are where it is null."""
+    texts = []
+    for text, url in zip(rest.to_pylist(), urls.to_pylist(), strict=True):
+        if url is None:
+            texts.append(text)
+            continue
+        others = msgspec.json.decode(f"{{{text}}}", type=dict[str, msgspec.Raw])
+        texts.append(
+            msgspec.json.encode({"url": url, **{k: v for k, v in others.items() if k != "url"}})[1:-1].decode()
+        )
+    return pa.array(texts, pa.string())
 
 
 def _annotation_texts(rows: Rows, detail: Detail) -> pa.Array:
@@ -256,7 +287,10 @@ def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
     source = json.loads(labels.source or "{}")
     said = source.get("ultralytics_ndjson", {})
     first: dict[str, Any] = {"type": "dataset", "task": TASKS[detail.task], "name": said.get("name", "dataset")}
-    first |= {name: value for name, value in said.items() if name not in first}
+    if head.dataset:
+        first |= _told(dataset_pb2.Dataset.FromString(head.dataset))
+    else:
+        first |= {name: value for name, value in said.items() if name not in first}
     first |= {"bytes": detail.bytes, "class_names": {str(i): one.name for i, one in enumerate(labels.labels)}}
     if detail.points:
         first["kpt_shape"] = [detail.points, 3]
@@ -269,6 +303,19 @@ def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
             first["kpt_names"] = names
     bundle.piece(PATH, FIRST, msgspec.json.encode(first) + b"\n")
     bundle.piece(PATH, END, b"\n")
+
+
+def _told(dataset: dataset_pb2.Dataset) -> dict[str, Any]:
+    """What the first line says of a dataset beside its classes."""
+    told: dict[str, Any] = {
+        "name": dataset.name.rpartition("/")[2],
+        "description": dataset.description,
+        "license": dataset.license,
+        "version": dataset.version,
+        "created_at": dataset.create_time.ToJsonString(),
+        "updated_at": dataset.update_time.ToJsonString(),
+    }
+    return {name: value for name, value in told.items() if value or name == "description"}
 
 
 def _strings(column: pa.Array) -> pa.Array:

@@ -172,7 +172,7 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
         text = f"{archive.path(rows[0])} describes the dataset; this file was not read"
         issues.add("NDJSON_UNUSED", INFO, archive.path(row), text, "import the datasets of one archive one by one")
     lines = Lines(archive.path(rows[0]), issues)
-    key, offset = unpacked(archive, rows[0], f"{archive.scratch.rstrip('/')}/labels.ndjson", lines.feed)
+    key, offset = unpacked(archive, rows[0], f"{archive.scratch.rstrip('/')}/labels.ndjson", lines.feed, plain=True)
     lines.close()
     return ReadPlan(_images(archive, lines, key, offset, issues), _labels(lines, issues), None)
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from lance import LanceDataset
 from numpy.typing import NDArray
 
+from framehouse.annotations.class_changes import REMOVED, WITHOUT
 from framehouse.annotations.geometry import Integers, starts
 from framehouse.annotations.labels import labels_of, with_labels
 from framehouse.annotations.schema import Kind
@@ -21,117 +22,191 @@ from framehouse.store.bundle import BundleWriter
 from framehouse.store.frames import BatchFile, write_batches
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss, WriteOptions
-from services.conversion import forms, layout, losses, pairs
+from framehouse.v1.dataset_pb2 import TASK_UNSPECIFIED, Task
+from services.conversion import encoding, forms, image_urls, layout, losses, pairs, selection, table_rows
 from services.conversion.columns import flatten
 from services.conversion.format import Format, Rows, WriteHead
 from services.conversion.options import check_options
 from services.conversion.registry import lookup
-from services.conversion.selection import choose_labels, select_images, written_labels
 
 SHARD_IMAGES = 2000
 """Images whose labels are written by one step; their bytes are only referred to."""
+LARGER = 3
+"""How many times as many one step writes of a large dataset: a step costs as much as some hundred."""
 
 HEAD_KEY = b"framehouse.write"
 
 
 def plan(
-    bucket: Bucket, table: LanceDataset, key: str, source_format: str, options: WriteOptions, output_key: str
+    bucket: Bucket,
+    table: LanceDataset,
+    key: str,
+    source_format: str,
+    options: WriteOptions,
+    output_key: str,
+    *,
+    task: Task = TASK_UNSPECIFIED,
+    rows: Integers | None = None,
+    dataset: bytes = b"",
 ) -> tuple[WriteHead, list[Loss]]:
     """Plans the writing of a dataset's table and writes the plan; answers with its head and what will be lost.
 
-    FailedPrecondition where something would be lost and the options are strict.
+    `task` is the dataset's; `rows` are those that a filter selected, ascending, None for all; `dataset` is a serialised
+    Dataset, where the format is to say what it is. FailedPrecondition where something would be lost and the options are
+    strict.
     """
-    head, labels, rows, lost = _prepare(table, key, source_format, options)
-    if options.strict and lost:
+    head, labels, written, lost = _prepare(table, key, source_format, options, task, rows, dataset)
+    refused = [loss for loss in lost if losses.refuses(loss, options)] if options.strict else []
+    if refused:
         raise FailedPrecondition(
-            f"as {head.format} the dataset would lose {losses.told(lost)}; choose another format, or write without "
+            f"as {head.format} the dataset would lose {losses.told(refused)}; choose another format, or write without "
             "--strict to take what is done instead",
             reason="LOSS_REFUSED",
         )
-    schema = with_labels(rows.schema, labels)
+    schema = with_labels(written.schema, labels)
     schema = schema.with_metadata({**schema.metadata, HEAD_KEY: msgspec.json.encode(head)})
-    rows = rows.combine_chunks().replace_schema_metadata(schema.metadata)
+    written = written.combine_chunks().replace_schema_metadata(schema.metadata)
     batches = [
-        rows.slice(first, end - first).to_batches()[0]
+        written.slice(first, end - first).to_batches()[0]
         for first, end in zip(head.shard_starts, head.shard_starts[1:], strict=False)
     ]
     write_batches(bucket, output_key, schema, batches)
     return head, lost
 
 
-def preview(table: LanceDataset, source_format: str, options: WriteOptions) -> tuple[str, list[Loss]]:
-    """The canonical id of the format, and what will be lost; nothing is written."""
-    head, _, _, lost = _prepare(table, "", source_format, options)
-    return head.format, lost
+def preview(
+    table: LanceDataset,
+    source_format: str,
+    options: WriteOptions,
+    *,
+    task: Task = TASK_UNSPECIFIED,
+    rows: Integers | None = None,
+) -> tuple[WriteHead, list[Loss]]:
+    """The head of the plan there would be, and what will be lost; nothing is written."""
+    head, _, _, lost = _prepare(table, "", source_format, options, task, rows)
+    return head, lost
 
 
 def _prepare(
-    table: LanceDataset, key: str, source_format: str, options: WriteOptions
+    table: LanceDataset,
+    key: str,
+    source_format: str,
+    options: WriteOptions,
+    task: Task,
+    rows: Integers | None,
+    dataset: bytes = b"",
 ) -> tuple[WriteHead, LabelSchema, pa.Table, list[Loss]]:
     """The head, the labels that are written, the plan's rows, and what will be lost."""
     chosen = lookup(options.format)
     check_options(chosen, options)
-    said = ["path", "split", "split_name", "width", "height", "state", *chosen.image_columns]
-    images = table.to_table(columns=[*said, *forms.COLUMNS])
-    wanted = ("kind", "label", "flags", *chosen.plan_columns)
-    found = flatten(table.to_table(columns=list(wanted)), wanted)
-    images, normalised = forms.choose(images, options.image_form)
+    classes = selection.choose_labels(options, labels_of(table.schema))
+    task = selection.task_of(options, task)
+    everything = table.to_table(columns=["path", "split", "split_name", *forms.COLUMNS])
+    choice = forms.choose(everything, options.image_form, options.image_format)
+    named = _placed(choice.images, chosen, source_format)
+    wanted = selection.in_splits(options, named["split"])
+    at = np.flatnonzero(wanted) if rows is None else rows[wanted[rows]]
+    if not len(at):
+        raise _nothing_selected()
+    normalised, encoded, renamed = (marks[at] for marks in (choice.normalised, choice.encoded, choice.renamed))
+    images = named if len(at) == named.num_rows else named.take(pa.array(at))
+    of_format = [name for name in chosen.image_columns if name not in images.column_names]
+    said = table_rows.read(table, at, ["width", "height", "state", *of_format])
+    for name in said.column_names:
+        images = images.append_column(name, said[name])
+    looked_at = ("kind", "label", "flags", *chosen.plan_columns)
+    found = flatten(table_rows.read(table, at, list(looked_at)), looked_at)
     small = (images["normalised.width"], images["normalised.height"])
     images, found = forms.resized(images.drop_columns(list(forms.COLUMNS)), found, normalised, *small)
-    images = _placed(images, chosen, source_format)
-    valued, scanned = _scan(table, chosen)
+    valued, scanned = _scan(table, at, chosen)
     paired = bool(valued["group"].any() and (found["kind"].to_numpy() == Kind.SKELETON).any())
     if paired and "group" not in found.column_names:
-        found = found.append_column("group", flatten(table.to_table(columns=["group"]), ("group",))["group"])
+        found = found.append_column("group", flatten(table_rows.read(table, at, ["group"]), ("group",))["group"])
     for column, values in scanned.items():
         found = found.append_column(column, values)
-    label_map, labels = choose_labels(options, labels_of(table.schema))
-    written = np.append(label_map, -1)[found["label"].to_numpy()]
-    kept = (found["label"].to_numpy() < 0) | (written >= 0)
-    selected = select_images(options, images, found["image"].to_numpy()[kept])
+
+    before = found["label"].to_numpy()
+    label = np.append(classes.label_map, WITHOUT)[before]
+    kept = label > REMOVED
+    mine = selection.of_task(found["kind"].to_numpy(), task)
+    selected = selection.annotated(options, images["state"], found["image"].to_numpy()[kept & mine])
     if not len(selected):
-        raise FailedPrecondition(
-            "the options leave no image to write; name other splits, or leave only_annotated out",
-            reason="NOTHING_SELECTED",
-        )
-    if len(selected) < images.num_rows or not kept.all() or options.labels:
-        place = np.full(images.num_rows, -1)
-        place[selected] = np.arange(len(selected))
-        kept &= place[found["image"].to_numpy()] >= 0
+        raise _nothing_selected()
+    place = np.full(len(at), -1)
+    place[selected] = np.arange(len(selected))
+    stays = place[found["image"].to_numpy()] >= 0
+    kept &= stays
+    selection.refuse_deletions(classes, labels_of(table.schema), before[stays])
+    if not np.array_equal(label, before):
+        found = found.set_column(found.schema.get_field_index("label"), "label", pa.array(label, pa.int32()))
+    if len(selected) < len(at):
         images = images.take(pa.array(selected))
-        found = found.set_column(found.schema.get_field_index("label"), "label", pa.array(written, pa.int32()))
+        at = at[selected]
+        normalised, encoded, renamed = (marks[selected] for marks in (normalised, encoded, renamed))
         found = found.set_column(found.schema.get_field_index("image"), "image", pa.array(place[found["image"]]))
+    lost: list[Loss] = []
+    if not mine.all():
+        other = kept & ~mine
+        held_back = _reported(found.filter(pa.array(other)), {}, classes.labels)
+        lost += losses.held_back(held_back, task)
+        kept &= mine
+    if not kept.all():
         found = found.filter(pa.array(kept))
         valued = {name: mask[kept] for name, mask in valued.items()}
+
+    labels = classes.labels
     doubled = pairs.doubles(found, chosen.holds) if paired else np.zeros(found.num_rows, bool)
-    lost = pairs.report(_reported(found, valued, labels), doubled)
+    lost += pairs.report(_reported(found, valued, labels), doubled)
     if doubled.any():
         found, valued = pairs.single(found, doubled), {name: mask[~doubled] for name, mask in valued.items()}
-    lost += losses.report(chosen.holds, _reported(found, valued, labels))
+    all_of_them = _reported(found, valued, labels)
+    lost += losses.report(chosen.holds, all_of_them)
+    lost += encoding.report(options, images, choice.formats.take(pa.array(at)), encoded, renamed)
     image = found["image"].to_numpy()
     counts = np.bincount(image, minlength=images.num_rows)
 
     folders = sorted(pc.unique(images["folder"]).to_pylist(), key=lambda item: split_rank(canonical_split(item)))
+    step = max(SHARD_IMAGES, min(images.num_rows // layout.SHARDS, LARGER * SHARD_IMAGES))
+    if encoded.any() and not options.without_images:
+        step = encoding.SHARD_IMAGES
     head = WriteHead(
         format=chosen.id,
         table_key=key,
         table_version=table.version,
         source_format=source_format,
-        shard_starts=[*range(0, images.num_rows, SHARD_IMAGES), images.num_rows],
+        shard_starts=[*range(0, images.num_rows, step), images.num_rows],
         folders=folders,
         options=options.SerializeToString(),
-        label_map=label_map.tolist(),
+        label_map=classes.label_map.tolist(),
         paired=paired,
+        task=task,
+        url_end=image_urls.end_of_life() if options.image_urls else 0,
+        annotation_count=losses.written_count(chosen.holds, all_of_them),
+        class_counts=losses.class_counts(chosen.holds, all_of_them, labels),
+        dataset=dataset,
     )
     prepared = chosen.prepare(images, found, labels, head)
-    head = msgspec.structs.replace(head, detail=prepared.detail)
     columns = {
-        "row": pa.array(selected),
+        "row": pa.array(at),
         **{name: images[name] for name in ("folder", "name", "target")},
         "first": pa.array(starts(counts)[:-1]),
-        "normalised": pa.array(normalised[selected]),
+        "normalised": pa.array(normalised),
+        "encoded": pa.array(encoded),
     }
-    return head, labels, pa.table(columns | prepared.columns), [*lost, *prepared.losses]
+    written = pa.table(columns | prepared.columns)
+    image_count = written.num_rows - written["target"].null_count
+    of_splits = images["split"].filter(pc.is_valid(written["target"])).value_counts().to_pylist()
+    splits = {pair["values"]: pair["counts"] for pair in sorted(of_splits, key=lambda pair: split_rank(pair["values"]))}
+    head = msgspec.structs.replace(head, detail=prepared.detail, image_count=image_count, split_counts=splits)
+    return head, labels, written, [*lost, *prepared.losses]
+
+
+def _nothing_selected() -> FailedPrecondition:
+    return FailedPrecondition(
+        "the options leave no image to write; name other splits, ask for less in the filter, or leave only_annotated "
+        "out",
+        reason="NOTHING_SELECTED",
+    )
 
 
 def _reported(annotations: pa.Table, valued: dict[str, NDArray[np.bool_]], labels: LabelSchema) -> losses.Annotations:
@@ -157,13 +232,17 @@ def _placed(images: pa.Table, chosen: Format, source_format: str) -> pa.Table:
     return images.append_column("folder", folder).append_column("name", name).append_column("target", target)
 
 
-def _scan(table: LanceDataset, chosen: Format) -> tuple[dict[str, NDArray[np.bool_]], dict[str, pa.ChunkedArray]]:
-    """Which annotations have a value in each column of `losses.COUNTED`; and what the format's own scan finds."""
+def _scan(
+    table: LanceDataset, at: Integers, chosen: Format
+) -> tuple[dict[str, NDArray[np.bool_]], dict[str, pa.ChunkedArray]]:
+    """Which annotations of some rows have a value in each column of `losses.COUNTED`; and what the format's own scan
+    finds.
+    """
     valued: dict[str, list[NDArray[np.bool_]]] = {name: [np.zeros(0, bool)] for name in losses.COUNTED}
     scanned: dict[str, list[pa.Array]] = {}
     names = tuple(dict.fromkeys((*losses.COUNTED, *chosen.scan_columns)))
-    for batch in table.to_batches(columns=list(names), batch_size=SHARD_IMAGES):
-        flat = flatten(pa.Table.from_batches([batch]), names)
+    for some in table_rows.batches(table, at, list(names), SHARD_IMAGES):
+        flat = flatten(some, names)
         for name, masks in valued.items():
             masks.append(flat[name].is_valid().to_numpy())
         for name, values in (chosen.scan(flat) if chosen.scan else {}).items():
@@ -183,38 +262,42 @@ def write_shard(
 ) -> tuple[int, int]:
     """Writes the labels of a run of images, and refers to their bytes; answers with pieces and bytes."""
     chosen = lookup(head.format)
+    asked = head.asked()
     names = pa.Table.from_batches([file.batch(shard)])
     wanted = ["width", "height", "state", *chosen.image_columns]
-    columns = list(dict.fromkeys(("label", *chosen.columns, *(pairs.COLUMNS if head.paired else ()))))
-    normalised = names["normalised"].to_numpy()
-    rows = _rows(table, names["row"].to_numpy(), [*wanted, "original", "normalised", *columns])
+    columns = list(dict.fromkeys(("kind", "label", *chosen.columns, *(pairs.COLUMNS if head.paired else ()))))
+    of_bytes = () if asked.without_images and not asked.image_urls else ("format", "orientation", "hash", "original")
+    normalised, encoded = (names[name].to_numpy(zero_copy_only=False) for name in ("normalised", "encoded"))
+    needed = dict.fromkeys([*wanted, *of_bytes, "normalised", *columns])
+    rows = table_rows.read(table, names["row"].to_numpy(), list(needed))
     images = names
     for name in wanted:
         images = images.append_column(name, rows[name])
+    if asked.image_urls:
+        images = images.append_column("url", image_urls.urls(rows, normalised, names["name"], head.url_end))
     with BundleWriter(bucket, output_key) as bundle:
-        annotations = written_labels(flatten(rows, tuple(columns)), np.array(head.label_map, np.int64))
+        annotations = flatten(rows, tuple(columns))
+        annotations = selection.written(annotations, np.array(head.label_map, np.int64), head.task)
         small = (pc.struct_field(rows["normalised"], name) for name in ("width", "height"))
         images, annotations = forms.resized(images, annotations, normalised, *small)
         if head.paired:
             annotations = pairs.single(annotations, pairs.doubles(annotations, chosen.holds))
         chosen.write(Rows(images, annotations, labels_of(file.schema), head), bundle)
-        if not head.asked().without_images:
-            ranges = forms.ranges(rows, normalised)
-            target = images["target"]
-            copied = pc.and_(pc.is_valid(ranges["object"]), pc.is_valid(target))
-            bundle.copies(target.filter(copied), ranges.filter(copied))
+        if not (asked.without_images or asked.image_urls):
+            target, ranges = images["target"], forms.ranges(rows, normalised)
+            there = np.array(pc.and_(pc.is_valid(ranges["object"]), pc.is_valid(target)))
+            hashes = forms.of_original(rows["hash"], normalised)
+            copied = pa.array(there & ~encoded)
+            bundle.copies(target.filter(copied), ranges.filter(copied), hashes.filter(copied))
+            encoding.write(bucket, rows, ranges, normalised, there & encoded, target, asked.image_format, bundle)
         return bundle.close()
-
-
-def _rows(table: LanceDataset, at: Integers, columns: list[str]) -> pa.Table:
-    """Some rows of a table, ascending; a run of neighbours is read as one."""
-    if len(at) and at[-1] - at[0] == len(at) - 1:
-        return table.to_table(columns=columns, offset=int(at[0]), limit=len(at))
-    return table.take(at.tolist(), columns=columns)
 
 
 def finish(bucket: Bucket, file: BatchFile, head: WriteHead, output_key: str) -> tuple[int, int]:
     """Writes what speaks of the whole dataset; answers with pieces and bytes."""
+    labels = labels_of(file.schema)
     with BundleWriter(bucket, output_key) as bundle:
-        lookup(head.format).finish(labels_of(file.schema), head, bundle)
+        names = [label.name for label in labels.labels]
+        bundle.facts = {"splits": head.split_counts, "classes": dict(zip(names, head.class_counts, strict=True))}
+        lookup(head.format).finish(labels, head, bundle)
         return bundle.close()

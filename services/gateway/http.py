@@ -5,6 +5,7 @@ One handler answers all methods. A stream is answered as lines of JSON, each sen
 
 import asyncio
 import json
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -15,7 +16,7 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc import status_pb2
+from google.rpc import error_details_pb2, status_pb2
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -24,13 +25,15 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
+from framehouse.runtime.access import METADATA as IDENTITY
 from framehouse.runtime.errors import ServiceError, code_name
 from framehouse.runtime.handlers import status_of
 from framehouse.runtime.telemetry import RPC_SECONDS
-from framehouse.runtime.topology import OWNERS, is_client_facing, methods
+from framehouse.runtime.topology import OWNERS, is_client_facing, methods, scope_of
 from framehouse.store.signed_urls import PATH as IMAGES
 from services.gateway import images
 from services.gateway.backends import Backends, unreachable
+from services.gateway.keys import AUTHORIZATION, Keys
 from services.gateway.openapi import describe
 from services.gateway.page import CONTENT_SECURITY_POLICY, render
 from services.gateway.proxy import REQUEST_ID, request_id
@@ -49,7 +52,7 @@ THREAD_BYTES = 64 << 10
 """JSON of this size and more is read and written in a thread, so that other calls go on meanwhile."""
 
 # All others stay behind: a header means something to HTTP alone, unless it is known to mean something to a service.
-_PASSED_HEADERS = ("authorization", "traceparent", "tracestate")
+_PASSED_HEADERS = (AUTHORIZATION, "traceparent", "tracestate")
 
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
@@ -67,7 +70,7 @@ class _Refused(ServiceError):
             self.code = grpc.StatusCode.NOT_FOUND
 
 
-def application(backends: Backends) -> Starlette:
+def application(backends: Backends, keys: Keys | None = None) -> Starlette:
     """The ASGI application in front of the backends."""
     client_methods = [method for _, method in methods() if is_client_facing(method)]
     document = describe(client_methods)
@@ -107,7 +110,7 @@ def application(backends: Backends) -> Starlette:
         return response
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        await _answer(table, backends, scope, receive, send)
+        await _answer(table, backends, keys, scope, receive, send)
 
     return Starlette(
         routes=[
@@ -122,14 +125,19 @@ def application(backends: Backends) -> Starlette:
     )
 
 
-async def _answer(table: list[Rule], backends: Backends, scope: Scope, receive: Receive, send: Send) -> None:
+async def _answer(
+    table: list[Rule], backends: Backends, keys: Keys | None, scope: Scope, receive: Receive, send: Send
+) -> None:
     request = Request(scope, receive)
     identity = request_id(request.headers.get(REQUEST_ID))
     structlog.contextvars.bind_contextvars(request_id=identity)
     try:
         rule, variables = _find(table, request.method, scope["raw_path"].decode("ascii", "replace"))
         body = await _read_body(request)
-        call = _call(rule, variables, body, backends, request, identity, send)
+        metadata = _metadata(request, identity)
+        if keys is not None:
+            metadata = await _admitted(keys, rule, metadata)
+        call = _call(rule, variables, body, backends, request, metadata, identity, send)
         await _while_connected(receive, call)
     except ClientDisconnect:
         return
@@ -188,6 +196,7 @@ async def _call(
     body: bytes,
     backends: Backends,
     request: Request,
+    metadata: list[tuple[str, str]],
     identity: str,
     send: Send,
 ) -> None:
@@ -199,7 +208,7 @@ async def _call(
     try:
         read = (rule, variables, request.query_params.multi_items(), body)
         message = await _in_thread(len(body), read_request, *read)
-        timeout, metadata = _timeout(request.headers, method.server_streaming), _metadata(request, identity)
+        timeout = _timeout(request.headers, method.server_streaming)
         encode, decode = type(message).SerializeToString, GetMessageClass(method.output_type).FromString
         channel = backends.channel(process)
         if method.server_streaming:
@@ -233,6 +242,19 @@ async def _in_thread(size: int, function: Any, *arguments: Any) -> Any:
     if size < THREAD_BYTES:
         return function(*arguments)
     return await asyncio.to_thread(function, *arguments)
+
+
+async def _admitted(keys: Keys, rule: Rule, metadata: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The metadata, with who calls in place of the key; raises where the key does not allow the call."""
+    began, method = time.perf_counter(), rule.method
+    shown = next((value for name, value in metadata if name == AUTHORIZATION), "")
+    try:
+        who = await keys.admit(shown, scope_of(method), method.name)
+    except ServiceError as error:
+        seconds = time.perf_counter() - began
+        RPC_SECONDS.labels(method.containing_service.name, method.name, error.code.name).observe(seconds)
+        raise
+    return [*(pair for pair in metadata if pair[0] != AUTHORIZATION), (IDENTITY, who)]
 
 
 def _metadata(request: Request, identity: str) -> list[tuple[str, str]]:
@@ -330,6 +352,11 @@ def _fail(error: Exception, identity: str) -> Response:
     status: status_pb2.Status = status_of(error, identity)
     headers = {REQUEST_ID: identity, "cache-control": "no-store"}
     http = HTTP_STATUS[code_name(status.code)]
+    if http == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    retry = error_details_pb2.RetryInfo()
+    if any(detail.Unpack(retry) for detail in status.details):
+        headers["retry-after"] = str(math.ceil(retry.retry_delay.ToMilliseconds() / 1000))
     if isinstance(error, _Refused):
         http = error.http
         headers |= error.headers

@@ -8,6 +8,8 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorSet
 
+from framehouse.runtime.topology import scope_of
+from framehouse.v1 import key_pb2
 from services.gateway.transcoding import HTTP_BODY, JSON_STRINGS, Rule, Template, find_field, is_map, rules
 
 Json = dict[str, Any]
@@ -108,11 +110,15 @@ def describe(methods: Iterable[MethodDescriptor]) -> Json:
             "description": "The HTTP face of the suite. Each method is also there over gRPC, under the name that is "
             "its operation's id. Fields at their default are included in answers; in requests, names may be in "
             "camelCase or snake_case. `x-timeout: 1.5` or `grpc-timeout: 1500m` gives a call its deadline, "
-            "`x-request-id` its name in all logs.",
+            "`x-request-id` its name in all logs. A suite that asks for keys takes them as `authorization: Bearer KEY`;"
+            " what a key needs is said as the scope of each method.",
         },
         "tags": [{"name": name, "description": texts.get(full_name, "")} for full_name, name in services.items()],
         "paths": paths,
-        "components": {"schemas": {**schemas.reached(), "Error": _ERROR}},
+        "components": {
+            "schemas": {**schemas.reached(), "Error": _ERROR},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -156,6 +162,8 @@ def _operation(rule: Rule, texts: dict[str, str], schemas: "_Schemas") -> Json:
         "tags": [method.containing_service.name],
         "summary": re.split(r"(?<=\.)\s", text, maxsplit=1)[0],
         "description": text,
+        # Whether keys are asked for is a setting.
+        "security": [{}, {"key": [key_pb2.Scope.Name(scope_of(method)).removeprefix("SCOPE_").lower()]}],
     }
     taken = {field for field, _ in rule.template.variables}
     if rule.body != "*":

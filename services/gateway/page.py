@@ -78,6 +78,8 @@ def _operation(path: str, verb: str, operation: Json) -> str:
     if body := operation.get("requestBody"):
         parts.append(f"<p>Body: {_type(body['content']['application/json']['schema'])}</p>")
     stream = f". {escape(response['description'])}" if kind != "application/json" else ""
+    scopes = ", ".join(scope for way in operation["security"] for scope in way.get("key", ()))
+    parts.append(f"<p>Scope of the key, where one is asked for: {escape(scopes)}</p>")
     parts.append(f"<p>Answer: {_type(content['schema'])}{stream}</p>")
     return "".join(parts)
 

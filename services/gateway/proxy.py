@@ -13,9 +13,13 @@ from typing import Any, NamedTuple, cast
 
 import grpc
 
+from framehouse.runtime.access import METADATA as IDENTITY
+from framehouse.runtime.errors import ServiceError
 from framehouse.runtime.telemetry import RPC_SECONDS, logger
-from framehouse.runtime.topology import OWNERS, is_client_facing, methods
+from framehouse.runtime.topology import OWNERS, is_client_facing, methods, scope_of
+from framehouse.v1 import key_pb2
 from services.gateway.backends import STATUS_DETAILS, unreachable
+from services.gateway.keys import AUTHORIZATION, Keys
 
 REQUEST_ID = "x-request-id"
 
@@ -50,6 +54,8 @@ class Route(NamedTuple):
     method: str
     streams_requests: bool
     streams_responses: bool
+    scope: int = key_pb2.SCOPE_ADMIN
+    """What a key needs for it."""
 
 
 def client_routes() -> dict[str, Route]:
@@ -61,6 +67,7 @@ def client_routes() -> dict[str, Route]:
             method.name,
             method.client_streaming,
             method.server_streaming,
+            scope_of(method),
         )
         for path, method in methods()
         if is_client_facing(method)
@@ -75,12 +82,12 @@ def request_id(given: str | bytes | None) -> str:
 
 
 def passed_on(metadata: Iterable[Pair]) -> list[Pair]:
-    """The metadata that crosses the gateway: all but what belongs to one connection, and the request id."""
+    """The metadata that crosses the gateway: all but what belongs to one connection, or is the gateway's own to say."""
     return [
         (key, value)
         for key, value in metadata
         if key not in _HOP_BY_HOP
-        and key != REQUEST_ID
+        and key not in (REQUEST_ID, IDENTITY)
         and (key == STATUS_DETAILS or not key.startswith(("grpc-", ":")))
     ]
 
@@ -88,8 +95,10 @@ def passed_on(metadata: Iterable[Pair]) -> list[Pair]:
 class Proxy(grpc.GenericRpcHandler):
     """Answers the routed methods with what their process answers, and all others with `UNIMPLEMENTED`."""
 
-    def __init__(self, routes: Mapping[str, Route], channel_of: ChannelOf) -> None:
-        self._handlers = {path: _handler(path, route, channel_of(route.process)) for path, route in routes.items()}
+    def __init__(self, routes: Mapping[str, Route], channel_of: ChannelOf, keys: Keys | None = None) -> None:
+        self._handlers = {
+            path: _handler(path, route, channel_of(route.process), keys) for path, route in routes.items()
+        }
         self._internal = {path for path, _ in methods()} - routes.keys()
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
@@ -111,23 +120,27 @@ def _unimplemented(text: str) -> "grpc.RpcMethodHandler[bytes, bytes]":
     return grpc.stream_stream_rpc_method_handler(cast(Any, refuse))
 
 
-def _handler(path: str, route: Route, channel: grpc.aio.Channel) -> "grpc.RpcMethodHandler[bytes, bytes]":
+def _handler(
+    path: str, route: Route, channel: grpc.aio.Channel, keys: Keys | None
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
     match route.streams_requests, route.streams_responses:
         case False, False:
-            return grpc.unary_unary_rpc_method_handler(_unary(route, channel.unary_unary(path)))
+            return grpc.unary_unary_rpc_method_handler(_unary(route, channel.unary_unary(path), keys))
         case True, False:
-            return grpc.stream_unary_rpc_method_handler(_unary(route, channel.stream_unary(path)))
+            return grpc.stream_unary_rpc_method_handler(_unary(route, channel.stream_unary(path), keys))
         case False, True:
-            return grpc.unary_stream_rpc_method_handler(_streaming(route, channel.unary_stream(path)))
+            return grpc.unary_stream_rpc_method_handler(_streaming(route, channel.unary_stream(path), keys))
         case _:
-            return grpc.stream_stream_rpc_method_handler(_streaming(route, channel.stream_stream(path)))
+            return grpc.stream_stream_rpc_method_handler(_streaming(route, channel.stream_stream(path), keys))
 
 
-def _unary(route: Route, backend: Any) -> Any:
+def _unary(route: Route, backend: Any, keys: Keys | None) -> Any:
     """Relays a call with one response. `request` is the message, or the stream of them, as bytes."""
 
     async def relay(request: Any, context: Context) -> bytes:
         answer = _Answer(route, context)
+        if keys is not None:
+            await answer.admit(keys)
         call = backend(request, timeout=context.time_remaining(), metadata=answer.metadata)
         try:
             response: bytes = await call
@@ -147,11 +160,13 @@ def _unary(route: Route, backend: Any) -> Any:
     return relay
 
 
-def _streaming(route: Route, backend: Any) -> Any:
+def _streaming(route: Route, backend: Any, keys: Keys | None) -> Any:
     """Relays a call with a stream of responses, each as it comes."""
 
     async def relay(request: Any, context: Context) -> None:
         answer = _Answer(route, context)
+        if keys is not None:
+            await answer.admit(keys)
         call = backend(request, timeout=context.time_remaining(), metadata=answer.metadata)
         try:
             await context.send_initial_metadata(passed_on(await call.initial_metadata()))
@@ -180,6 +195,17 @@ class _Answer:
         received = cast(Iterable[Pair], context.invocation_metadata() or ())
         self.id = request_id(next((value for key, value in received if key == REQUEST_ID), None))
         self.metadata = [*passed_on(received), (REQUEST_ID, self.id)]
+
+    async def admit(self, keys: Keys) -> None:
+        """Says who calls, in place of the key; ends the call where its key does not allow it."""
+        shown = next((value for key, value in self.metadata if key == AUTHORIZATION), "")
+        try:
+            identity = await keys.admit(shown, self._route.scope, self._route.method)
+        except ServiceError as error:
+            self.count(error.code.name)
+            details: list[Pair] = [(STATUS_DETAILS, error.status().SerializeToString())]
+            await self._context.abort(error.code, error.text, trailing_metadata=tuple(self.trailing(details)))
+        self.metadata = [*(pair for pair in self.metadata if pair[0] != AUTHORIZATION), (IDENTITY, identity)]
 
     def trailing(self, metadata: Iterable[Pair]) -> list[Pair]:
         # The id travels at the end, where it costs no message of its own.

@@ -10,12 +10,14 @@ import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from framehouse.runtime.access import check_settings
 from framehouse.runtime.config import settings
 from framehouse.runtime.server import SERVER_OPTIONS
 from framehouse.runtime.telemetry import configure_logging, logger
 from framehouse.runtime.topology import PORTS
 from services.gateway.backends import Backends
 from services.gateway.http import application
+from services.gateway.keys import Keys
 from services.gateway.proxy import Proxy, client_routes
 
 
@@ -27,6 +29,7 @@ class _HttpServer(uvicorn.Server):
 
 async def run() -> None:
     """Serves until SIGTERM or SIGINT; then calls in flight are finished within the drain time."""
+    check_settings()
     configure_logging("gateway", settings().log_level)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -34,9 +37,10 @@ async def run() -> None:
 
     checks = health.aio.HealthServicer()
     backends = Backends(checks)
+    keys = Keys(backends.channel("ingest")) if settings().auth == "api_key" else None
     routes = client_routes()
     services = sorted({path.split("/")[1] for path in routes})
-    server = grpc.aio.server(handlers=[Proxy(routes, backends.channel)], options=SERVER_OPTIONS)
+    server = grpc.aio.server(handlers=[Proxy(routes, backends.channel, keys)], options=SERVER_OPTIONS)
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
 
@@ -46,7 +50,7 @@ async def run() -> None:
     listener = socket.create_server((host, http_port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     http = _HttpServer(
         uvicorn.Config(
-            application(backends),
+            application(backends, keys),
             http="httptools",
             lifespan="off",
             log_config=None,

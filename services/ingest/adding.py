@@ -89,7 +89,7 @@ def _move(
         with catalogue.session() as session:
             moved = session.scalar(same.values(**values).returning(DatasetRow.uid)) is not None
             if moved:
-                enter(session, request.job, row.uid, summary, head)
+                enter(session, request.job, row.uid, request.tag, summary, head)
     except IntegrityError:
         return False
     return moved

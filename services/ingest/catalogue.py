@@ -6,12 +6,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Index, LargeBinary, String, Text, create_engine, event, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    exists,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, column_property, mapped_column, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
+from framehouse.runtime.access import CALLER
 from framehouse.runtime.errors import Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -34,6 +49,45 @@ class Base(DeclarativeBase):
 def _where(condition: str) -> dict[str, Any]:
     """That an index has only rows of which the condition is true."""
     return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}
+
+
+class StarRow(Base):
+    """A user likes a dataset."""
+
+    __tablename__ = "stars"
+
+    dataset: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The dataset's uid."""
+    user: Mapped[str] = mapped_column(String(63), primary_key=True)
+
+
+class VersionRow(Base):
+    """A numbered version of a dataset, which never changes but for its description and its snapshot."""
+
+    __tablename__ = "versions"
+
+    dataset: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The dataset's uid."""
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    table_key: Mapped[str] = mapped_column(String(255))
+    table_version: Mapped[int] = mapped_column(BigInteger)
+    description: Mapped[str] = mapped_column(Text)
+    image_count: Mapped[int] = mapped_column(BigInteger)
+    annotation_count: Mapped[int] = mapped_column(BigInteger)
+    image_bytes: Mapped[int] = mapped_column(BigInteger)
+    summary: Mapped[bytes] = mapped_column(LargeBinary)
+    """A serialised Dataset of labels, splits and issues alone."""
+    request_id: Mapped[str] = mapped_column(String(255))
+    create_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    snapshot_size: Mapped[int | None] = mapped_column(BigInteger)
+    """Null until the snapshot is written."""
+    revision: Mapped[int] = mapped_column(BigInteger)
+
+
+def _caller() -> str:
+    """Whose stars count; those of the local user where nobody is asked who it is."""
+    caller = CALLER.get()
+    return caller.user if caller else "local"
 
 
 class DatasetRow(Base):
@@ -71,16 +125,17 @@ class DatasetRow(Base):
     cloned_from: Mapped[str] = mapped_column(String(255), default="")
     delete_time: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When it was moved to the trash."""
-
-
-class StarRow(Base):
-    """A user likes a dataset."""
-
-    __tablename__ = "stars"
-
-    dataset: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """The dataset's uid."""
-    user: Mapped[str] = mapped_column(String(63), primary_key=True)
+    newest_version: Mapped[int] = column_property(
+        select(func.coalesce(func.max(VersionRow.number), 0))
+        .where(VersionRow.dataset == uid)
+        .correlate_except(VersionRow)
+        .scalar_subquery()
+    )
+    """Its number, as it is when the row is read; 0 for none."""
+    starred: Mapped[bool] = column_property(
+        exists().where(StarRow.dataset == uid, StarRow.user == bindparam("caller", callable_=_caller)).label("starred")
+    )
+    """Whether the caller likes it who reads the row."""
 
 
 class TableBaseRow(Base):
@@ -90,29 +145,6 @@ class TableBaseRow(Base):
 
     table_key: Mapped[str] = mapped_column(String(255), primary_key=True)
     base_key: Mapped[str] = mapped_column(String(255), primary_key=True, index=True)
-
-
-class VersionRow(Base):
-    """A numbered version of a dataset, which never changes but for its description and its snapshot."""
-
-    __tablename__ = "versions"
-
-    dataset: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """The dataset's uid."""
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    table_key: Mapped[str] = mapped_column(String(255))
-    table_version: Mapped[int] = mapped_column(BigInteger)
-    description: Mapped[str] = mapped_column(Text)
-    image_count: Mapped[int] = mapped_column(BigInteger)
-    annotation_count: Mapped[int] = mapped_column(BigInteger)
-    image_bytes: Mapped[int] = mapped_column(BigInteger)
-    summary: Mapped[bytes] = mapped_column(LargeBinary)
-    """A serialised Dataset of labels, splits and issues alone."""
-    request_id: Mapped[str] = mapped_column(String(255))
-    create_time: Mapped[datetime] = mapped_column(UtcDateTime)
-    snapshot_size: Mapped[int | None] = mapped_column(BigInteger)
-    """Null until the snapshot is written."""
-    revision: Mapped[int] = mapped_column(BigInteger)
 
 
 class RemovalRow(Base):
@@ -128,6 +160,8 @@ class RemovalRow(Base):
     next_version: Mapped[int] = mapped_column(BigInteger)
     """The version after."""
     image_count: Mapped[int] = mapped_column(BigInteger)
+    paths: Mapped[bytes] = mapped_column(LargeBinary)
+    """A serialised Removal of the first paths alone."""
     create_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
@@ -283,6 +317,8 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA busy_timeout=10000")
     connection.execute("PRAGMA foreign_keys=ON")
+    # Its own knows the letters of English alone.
+    connection.create_function("lower", 1, lambda value: value and str(value).lower(), deterministic=True)
 
 
 def upsert(session: Session, table: type[Base]) -> sqlite.Insert | postgresql.Insert:

@@ -22,6 +22,7 @@ from services.ingest.columns import Integers, Mask, Snapshot, Strings, snapshot
 from services.ingest.datasets import message
 from services.ingest.edits import Edit, addresses, check_split, edit, head_of
 from services.ingest.filters import select
+from services.ingest.removals import PATHS, enter
 
 NAMES = 100_000
 """Images that can be named in one call."""
@@ -40,7 +41,7 @@ def change_images(catalogue: Catalogue, request: dataset_pb2.ChangeImagesRequest
         catalogue,
         request.parent,
         request.etag,
-        partial(_plan, request),
+        partial(_plan, catalogue, request),
         validate_only=request.validate_only,
         field="parent",
     )
@@ -75,10 +76,10 @@ def _check(request: dataset_pb2.ChangeImagesRequest) -> None:
             )
 
 
-def _plan(request: dataset_pb2.ChangeImagesRequest, row: DatasetRow) -> Edit:
+def _plan(catalogue: Catalogue, request: dataset_pb2.ChangeImagesRequest, row: DatasetRow) -> Edit:
     """What the request makes of a head."""
     if request.WhichOneof("selection") == "filter":
-        mask = select(row.table_key, row.table_version, request.filter)
+        mask = select(row.table_key, row.table_version, request.filter, catalogue)
     else:
         mask = _named(request.parent, request.images.names, snapshot(row.table_key, row.table_version))
     table = snapshot(row.table_key, row.table_version)
@@ -93,15 +94,7 @@ def _plan(request: dataset_pb2.ChangeImagesRequest, row: DatasetRow) -> Edit:
 
 def _named(dataset: str, names: Sequence[str], table: Snapshot) -> Mask:
     """The images of these names. `NotFound` with the first that the table does not have."""
-    name = re.compile(rf"{re.escape(dataset)}/images/([0-9a-f]{{32}})")
-    wanted: dict[bytes, str] = {}
-    for place, one in enumerate(names):
-        if not (match := name.fullmatch(one)):
-            raise InvalidArgument(
-                f"{one!r} is no image of {dataset}; write {dataset}/images/ID, with 32 hexadecimal digits",
-                field=f"images.names[{place}]",
-            )
-        wanted[bytes.fromhex(match[1])] = one
+    wanted = image_ids(dataset, names)
     ids = np.concatenate([np.zeros((0, 16), np.uint8), *table.pieces("id")])
     # By half of the id first, as a number, and then by all of it.
     halves = np.frombuffer(b"".join(key[:8] for key in wanted), np.uint64)
@@ -114,6 +107,20 @@ def _named(dataset: str, names: Sequence[str], table: Snapshot) -> Mask:
     mask = np.zeros(table.rows, np.bool_)
     mask[[found[key] for key in wanted]] = True
     return mask
+
+
+def image_ids(dataset: str, names: Sequence[str]) -> dict[bytes, str]:
+    """The names of images of a dataset by their ids. `InvalidArgument` where one is none."""
+    name = re.compile(rf"{re.escape(dataset)}/images/([0-9a-f]{{32}})")
+    wanted: dict[bytes, str] = {}
+    for place, one in enumerate(names):
+        if not (match := name.fullmatch(one)):
+            raise InvalidArgument(
+                f"{one!r} is no image of {dataset}; write {dataset}/images/ID, with 32 hexadecimal digits",
+                field=f"images.names[{place}]",
+            )
+        wanted[bytes.fromhex(match[1])] = one
+    return wanted
 
 
 def _moved(row: DatasetRow, table: Snapshot, mask: Mask, name: str) -> Edit:
@@ -175,6 +182,19 @@ def _removed(row: DatasetRow, table: Snapshot, mask: Mask) -> Edit:
     head.image_count -= len(rows)
     head.annotation_count -= int(table.numbers("annotations")[rows].sum())
     head.image_bytes -= int(np.maximum(table.numbers("size")[rows], 0).sum())
+    paths = _paths(table, rows[:PATHS])
     return Edit(
-        len(rows), head, lambda: change(row.table_key, row.table_version, addresses(table, rows), [], {}, COMMIT)
+        len(rows),
+        head,
+        lambda: change(row.table_key, row.table_version, addresses(table, rows), [], {}, COMMIT),
+        lambda session, version: enter(session, version, row, len(rows), paths),
     )
+
+
+def _paths(table: Snapshot, rows: Integers) -> list[str]:
+    """The paths of a few rows, ascending."""
+    owners = np.searchsorted(table.starts, rows, "right") - 1
+    parts = [table.parts[number] for number in np.unique(owners)]
+    paths = {part.first: piece["path"] for part, piece in zip(parts, table.read(["path"], parts), strict=True)}
+    firsts = table.starts[owners].tolist()
+    return [paths[first][row - first].as_py() for row, first in zip(rows.tolist(), firsts, strict=True)]

@@ -7,23 +7,23 @@ is of use at that moment, and only who marked it removes it. What a crash leaves
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 
 from sqlalchemy import ColumnElement, delete, exists, select, update
 
 from framehouse.runtime.config import settings
-from framehouse.runtime.errors import NotFound, ServiceError
+from framehouse.runtime.errors import NotFound
 from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import Bucket, bucket
 from services.ingest.catalogue import Catalogue, ContentRow, DatasetRow, ObjectRow, ReferenceRow, UploadRow, now, upsert
+from services.ingest.hourly import hourly
 from services.ingest.leftovers import abort_unfinished, sweep
 from services.ingest.references import PAGE, add, note, objects_of, pages
 
 FIRST_SECONDS = 120
 """From the start of the process to the first look."""
-INTERVAL_SECONDS = 3600
 ABANDONED = timedelta(hours=1)
 """A removal that was begun so long ago is ended by whoever sees it."""
 LONGEST_WRITE = timedelta(days=1)
@@ -43,25 +43,18 @@ Objects = Sequence[tuple[str, datetime]]
 
 async def keep_collecting(catalogue: Catalogue, stop: asyncio.Event) -> None:
     """Collects every hour."""
-    wait = FIRST_SECONDS
-    while not stop.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), wait)
-            return
-        wait = INTERVAL_SECONDS
-        try:
-            before = now() - timedelta(seconds=settings().pack_grace_seconds)
-            if removed := await asyncio.to_thread(collect, bucket(), catalogue, before):
-                logger().info("objects without references removed", count=removed)
-            if swept := await sweep(bucket(), catalogue, before):
-                logger().info("what jobs had left removed", prefixes=swept)
-            begun = min(before, now() - LONGEST_WRITE)
-            if aborted := await asyncio.to_thread(abort_unfinished, bucket(), catalogue, begun):
-                logger().info("parts without an object removed", count=aborted)
-        except ServiceError as error:
-            logger().warning("objects without references stay", error=str(error))
-        except Exception as error:  # ingest does not end with it
-            logger().error("objects without references stay", exc_info=error)
+    await hourly(FIRST_SECONDS, "objects without references stay", partial(_collect_old, catalogue), stop)
+
+
+async def _collect_old(catalogue: Catalogue) -> None:
+    before = now() - timedelta(seconds=settings().pack_grace_seconds)
+    if removed := await asyncio.to_thread(collect, bucket(), catalogue, before):
+        logger().info("objects without references removed", count=removed)
+    if swept := await sweep(bucket(), catalogue, before):
+        logger().info("what jobs had left removed", prefixes=swept)
+    begun = min(before, now() - LONGEST_WRITE)
+    if aborted := await asyncio.to_thread(abort_unfinished, bucket(), catalogue, begun):
+        logger().info("parts without an object removed", count=aborted)
 
 
 def collect(bucket: Bucket, catalogue: Catalogue, before: datetime, upload: str = "", job: str = "") -> int:

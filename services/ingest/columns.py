@@ -7,7 +7,7 @@ files that it lies in, which never change. So a new version reads only what its 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 import lance
@@ -18,7 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from framehouse.annotations.labels import labels_of
-from framehouse.store.tables import open_table, rows_of
+from framehouse.store.tables import open_table, row_ids, rows_of
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -32,7 +32,19 @@ ROWS = 1 << 18
 MISSING = -1
 """A number that an image does not have."""
 
-NARROW = ("width", "height", "size", "orientation", "frame", "state", "split", "format", "annotations", "kinds")
+NARROW = (
+    "width",
+    "height",
+    "size",
+    "orientation",
+    "frame",
+    "state",
+    "split",
+    "format",
+    "import",
+    "annotations",
+    "kinds",
+)
 """Columns that are read together: what a query waits for is the number of files, not of columns."""
 PLACES = ("original", "normalised", "preview")
 """Columns that say where bytes lie."""
@@ -73,7 +85,7 @@ class Snapshot:
         self.labels = [label.name for label in labels_of(self.table.schema).labels]
         self.parts: list[Part] = []
         self.rows = 0
-        fields = {field.name(): _leaves(field) for field in self.table.lance_schema.fields()}
+        fields = {field.name(): leaves(field) for field in self.table.lance_schema.fields()}
         self._fields = {name: fields[column] for name, column in _SOURCES.items()}
         for fragment in self.table.get_fragments():
             self._add(fragment)
@@ -104,7 +116,7 @@ class Snapshot:
         return _joined(self.pieces(name))
 
     def strings(self, name: str) -> Strings:
-        """split or format of every row; empty where it has none."""
+        """split, format or import (the id of a job) of every row; empty where it has none."""
         pieces = self.pieces(name)
         names = sorted({string for piece in pieces for string in piece.names})
         place = {string: number for number, string in enumerate(names)}
@@ -115,6 +127,22 @@ class Snapshot:
     def paths(self) -> pa.ChunkedArray:
         """The path of every row."""
         return pa.chunked_array(self.pieces("path"), pa.string())
+
+    @cached_property
+    def came(self) -> Integers | None:
+        """The rows in the order in which they came in; None where they lie in that order.
+
+        A row that is written anew, with other annotations, lies behind the others from then on, but keeps its id.
+        """
+        ids = [some for part in self.parts if (some := row_ids(part.fragment)) is not None]
+        if len(ids) < len(self.parts) or bool((np.diff(_joined(ids)) > 0).all()):
+            return None
+        return np.argsort(_joined([self.row_ids(part) for part in self.parts]), kind="stable")
+
+    def row_ids(self, part: Part) -> Integers:
+        """The ids of the rows of a part, in a table that has any."""
+        ids = None if part.fragment.num_deletions else row_ids(part.fragment)
+        return remembered(f"row ids {part.keys['id']}", partial(_live_ids, part.fragment)) if ids is None else ids
 
     def pieces(self, name: str) -> list[Any]:
         """A column, part by part."""
@@ -233,13 +261,17 @@ def _runs(places: list[int], rows: list[int]) -> Iterator[list[int]]:
         yield run
 
 
-def _leaves(field: Any) -> list[int]:
+def leaves(field: Any) -> list[int]:
     """The ids of a field and of all below it; the files have those of the lowest."""
-    return [field.id(), *(leaf for child in field.children() for leaf in _leaves(child))]
+    return [field.id(), *(leaf for child in field.children() for leaf in leaves(child))]
 
 
 def _joined(pieces: list[Array]) -> Array:
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
+
+
+def _live_ids(fragment: lance.LanceFragment) -> Integers:
+    return np.asarray(fragment.to_table(columns=[], with_row_id=True)["_rowid"]).astype(np.int64)
 
 
 # --- pieces of columns, made of what is read
@@ -272,6 +304,11 @@ def _digests(column: pa.ChunkedArray) -> NDArray[np.uint8]:
     """(rows, 16) of 32 hexadecimal digits each; zeros where there are none."""
     text = "".join(pc.fill_null(column, "0" * 32).to_pylist())
     return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
+
+
+def _looks(column: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """0 where there are none."""
+    return np.array(pc.fill_null(column, 0).to_numpy())
 
 
 def _counts(column: pa.ChunkedArray) -> Array:
@@ -315,9 +352,11 @@ _SOURCES = {
     "state": "state",
     "split": "split",
     "format": "format",
+    "import": "import_job",
     "path": "path",
     "id": "id",
     "hash": "hash",
+    "look": "look",
     "annotations": "kind",
     "kinds": "kind",
     "label": "label",
@@ -327,9 +366,10 @@ _SOURCES = {
 
 _MAKERS: dict[str, Callable[[pa.ChunkedArray], Any]] = {
     **dict.fromkeys(("width", "height", "size", "orientation", "frame", "state"), _numbers),
-    **dict.fromkeys(("split", "format"), _strings),
+    **dict.fromkeys(("split", "format", "import"), _strings),
     "path": _text,
     **dict.fromkeys(("id", "hash"), _digests),
+    "look": _looks,
     "annotations": _counts,
     "kinds": _kinds,
     "label": _lists,

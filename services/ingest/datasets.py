@@ -1,29 +1,27 @@
 """The servicer of `DatasetService`: what the catalogue says of datasets."""
 
 import asyncio
-import base64
 import contextlib
-import json
-from datetime import datetime
+from datetime import timedelta
 from weakref import WeakValueDictionary
 
 from google.protobuf import empty_pb2
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
 
-from framehouse.runtime.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
-from framehouse.store.bucket import bucket
+from framehouse.runtime.access import may_read
+from framehouse.runtime.config import settings
+from framehouse.runtime.errors import AlreadyExists, InvalidArgument, NotFound
 from framehouse.v1 import dataset_pb2, ingest_pb2
-from services.ingest.catalogue import Catalogue, DatasetRow, ImportRow, now
+from services.ingest.catalogue import Catalogue, DatasetRow, now
 from services.ingest.heads import enter, measure
-from services.ingest.names import dataset_parts, user_of
-from services.ingest.references import release
+from services.ingest.names import dataset_parts
 
 TAKEN = "choose another name, delete it first, or say how to add to it (--add)"
 
 
 class DatasetService:
-    """Reads and removes datasets."""
+    """Everything that is asked of datasets."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -38,68 +36,116 @@ class DatasetService:
         return message(row)
 
     async def ListDatasets(self, request: dataset_pb2.ListDatasetsRequest) -> dataset_pb2.ListDatasetsResponse:
-        return await asyncio.to_thread(_list, self._catalogue, request)
+        from services.ingest.browsing import list_datasets
+
+        return await asyncio.to_thread(list_datasets, self._catalogue, request)
 
     async def DeleteDataset(self, request: dataset_pb2.DeleteDatasetRequest) -> dataset_pb2.Dataset:
-        await asyncio.to_thread(_delete, self._catalogue, request)
-        return dataset_pb2.Dataset(name=request.name)
+        from services.ingest.trash import discard
+
+        return await asyncio.to_thread(discard, self._catalogue, request)
 
     async def CreateDataset(self, request: dataset_pb2.CreateDatasetRequest) -> dataset_pb2.Dataset:
-        raise NotImplementedError("not built yet")
+        from services.ingest.describing import create
+
+        return await asyncio.to_thread(create, self._catalogue, request)
 
     async def UpdateDataset(self, request: dataset_pb2.UpdateDatasetRequest) -> dataset_pb2.Dataset:
-        raise NotImplementedError("not built yet")
+        from services.ingest.describing import change
+
+        return await asyncio.to_thread(change, self._catalogue, request)
 
     async def CloneDataset(self, request: dataset_pb2.CloneDatasetRequest) -> dataset_pb2.Dataset:
-        raise NotImplementedError("not built yet")
+        from services.ingest.cloning import clone
+
+        return await asyncio.to_thread(clone, self._catalogue, request)
 
     async def StarDataset(self, request: dataset_pb2.StarDatasetRequest) -> dataset_pb2.Dataset:
-        raise NotImplementedError("not built yet")
+        from services.ingest.describing import star
+
+        return await asyncio.to_thread(star, self._catalogue, request)
 
     async def RestoreDataset(self, request: dataset_pb2.RestoreDatasetRequest) -> dataset_pb2.Dataset:
-        raise NotImplementedError("not built yet")
+        from services.ingest.trash import restore
+
+        return await asyncio.to_thread(restore, self._catalogue, request)
 
     async def PurgeDataset(self, request: dataset_pb2.PurgeDatasetRequest) -> empty_pb2.Empty:
-        raise NotImplementedError("not built yet")
+        from services.ingest.trash import purge
+
+        await asyncio.to_thread(purge, self._catalogue, request)
+        return empty_pb2.Empty()
 
     async def UpdateAnnotations(self, request: dataset_pb2.UpdateAnnotationsRequest) -> dataset_pb2.Image:
-        raise NotImplementedError("not built yet")
+        from services.ingest.annotating import update_annotations
+
+        async with self._turn(request.image.partition("/images/")[0]):
+            return await asyncio.to_thread(update_annotations, self._catalogue, request)
 
     async def ListRemovals(self, request: dataset_pb2.ListRemovalsRequest) -> dataset_pb2.ListRemovalsResponse:
-        raise NotImplementedError("not built yet")
+        from services.ingest.removals import list_removals
+
+        return await asyncio.to_thread(list_removals, self._catalogue, request)
 
     async def RestoreImages(self, request: dataset_pb2.RestoreImagesRequest) -> dataset_pb2.ChangeImagesResponse:
-        raise NotImplementedError("not built yet")
+        from services.ingest.restoring import restore_images
+
+        async with self._turn(request.parent):
+            return await asyncio.to_thread(restore_images, self._catalogue, request)
 
     async def ListClasses(self, request: dataset_pb2.ListClassesRequest) -> dataset_pb2.ListClassesResponse:
-        raise NotImplementedError("not built yet")
+        from services.ingest.classes import list_classes
+
+        return await asyncio.to_thread(list_classes, self._catalogue, request)
 
     async def ChangeClasses(self, request: dataset_pb2.ChangeClassesRequest) -> dataset_pb2.ChangeClassesResponse:
-        raise NotImplementedError("not built yet")
+        from services.ingest.classes import change_classes
+
+        async with self._turn(request.parent):
+            return await asyncio.to_thread(change_classes, self._catalogue, request)
 
     async def CreateVersion(self, request: dataset_pb2.CreateVersionRequest) -> dataset_pb2.Version:
-        raise NotImplementedError("not built yet")
+        from services.ingest import versions
+
+        version, snapshot = await asyncio.to_thread(versions.create, self._catalogue, request)
+        await versions.begin_snapshot(snapshot)
+        return versions.message(request.parent, version)
 
     async def GetVersion(self, request: dataset_pb2.GetVersionRequest) -> dataset_pb2.Version:
-        raise NotImplementedError("not built yet")
+        from services.ingest import versions
+
+        return await asyncio.to_thread(versions.get, self._catalogue, request.name)
 
     async def ListVersions(self, request: dataset_pb2.ListVersionsRequest) -> dataset_pb2.ListVersionsResponse:
-        raise NotImplementedError("not built yet")
+        from services.ingest import versions
+
+        return await asyncio.to_thread(versions.list_versions, self._catalogue, request)
 
     async def UpdateVersion(self, request: dataset_pb2.UpdateVersionRequest) -> dataset_pb2.Version:
-        raise NotImplementedError("not built yet")
+        from services.ingest import versions
+
+        return await asyncio.to_thread(versions.describe, self._catalogue, request)
 
     async def CompareVersions(self, request: dataset_pb2.CompareVersionsRequest) -> dataset_pb2.CompareVersionsResponse:
-        raise NotImplementedError("not built yet")
+        from services.ingest.comparing import compare_versions
+
+        return await asyncio.to_thread(compare_versions, self._catalogue, request)
 
     async def RestoreVersion(self, request: dataset_pb2.RestoreVersionRequest) -> dataset_pb2.Dataset:
-        raise NotImplementedError("not built yet")
+        from services.ingest import versions
+
+        async with self._turn(request.name.partition("/versions/")[0]):
+            return await asyncio.to_thread(versions.restore, self._catalogue, request)
 
     async def SelectImages(self, request: dataset_pb2.SelectImagesRequest) -> dataset_pb2.SelectImagesResponse:
-        raise NotImplementedError("not built yet")
+        from services.ingest.selecting import select_images
+
+        return await asyncio.to_thread(select_images, self._catalogue, request)
 
     async def RecordSnapshot(self, request: dataset_pb2.RecordSnapshotRequest) -> dataset_pb2.Version:
-        raise NotImplementedError("not built yet")
+        from services.ingest import versions
+
+        return await asyncio.to_thread(versions.record, self._catalogue, request)
 
     async def GetImage(self, request: dataset_pb2.GetImageRequest) -> dataset_pb2.Image:
         from services.ingest.images import get_image
@@ -131,16 +177,27 @@ class DatasetService:
         return await asyncio.to_thread(list_duplicates, self._catalogue, request)
 
     async def ResolveTable(self, request: dataset_pb2.ResolveTableRequest) -> dataset_pb2.Table:
-        return table_of(await asyncio.to_thread(find, self._catalogue, request.dataset, "dataset"))
+        from services.ingest import versions
+
+        row = await asyncio.to_thread(find, self._catalogue, request.dataset, "dataset")
+        return await asyncio.to_thread(versions.resolve, self._catalogue, row, request.version)
 
 
 def find(catalogue: Catalogue, name: str, field: str = "name") -> DatasetRow:
-    """The dataset of that name, or `NOT_FOUND`."""
+    """The dataset of that name, or `NOT_FOUND`, as the private ones of others are."""
     user, slug = dataset_parts(name, field)
     with catalogue.session() as session:
-        row = session.scalar(select(DatasetRow).filter_by(user=user, slug=slug))
+        row = session.scalar(select(DatasetRow).filter_by(user=user, slug=slug, delete_time=None))
+        if row is not None and not may_read(user, public=row.public):
+            row = None
+        if row is None:
+            lies = exists().where(DatasetRow.user == user, DatasetRow.slug == slug)
+            in_trash = may_read(user) and session.scalar(select(lies))
     if row is None:
-        raise NotFound("dataset", name, "list the datasets there are with ListDatasets")
+        remedy = (
+            "it is in the trash, and RestoreDataset takes it out" if in_trash else "ListDatasets lists what there is"
+        )
+        raise NotFound("dataset", name, remedy)
     return row
 
 
@@ -159,6 +216,7 @@ def table_of(row: DatasetRow) -> dataset_pb2.Table:
         image_count=row.image_count,
         annotation_count=row.annotation_count,
         source_format=row.source_format,
+        task=row.task,  # type: ignore[arg-type]  # a number of the enum
     )
 
 
@@ -185,7 +243,9 @@ def publish(catalogue: Catalogue, request: ingest_pb2.PublishDatasetRequest) -> 
     try:
         with catalogue.session() as session:
             session.add(row)
-            enter(session, request.uid, row.uid, ingest_pb2.AddSummary(added_count=row.image_count), head)
+            summary = ingest_pb2.AddSummary(added_count=row.image_count)
+            enter(session, request.uid, row.uid, request.tag, summary, head)
+            session.refresh(row)
     except IntegrityError:
         with catalogue.session() as session:
             if (there := session.get(DatasetRow, request.uid)) is not None:
@@ -205,7 +265,19 @@ def message(row: DatasetRow) -> dataset_pb2.Dataset:
         image_bytes=row.image_bytes,
         source_format=row.source_format,
         etag=f'"{row.uid[:8]}-{row.revision}"',
+        description=row.description,
+        license=row.license,
+        license_locked=row.license_locked,
+        visibility=dataset_pb2.VISIBILITY_PUBLIC if row.public else dataset_pb2.VISIBILITY_PRIVATE,
+        task=row.task,  # type: ignore[arg-type]  # a number of the enum
+        star_count=row.star_count,
+        starred=row.starred,
+        cloned_from=row.cloned_from,
+        version=row.newest_version,
     )
+    if row.delete_time is not None:
+        dataset.delete_time.FromDatetime(row.delete_time)
+        dataset.purge_time.FromDatetime(row.delete_time + timedelta(seconds=settings().trash_seconds))
     dataset.MergeFromString(row.summary)
     dataset.create_time.FromDatetime(row.create_time)
     dataset.update_time.FromDatetime(row.update_time)
@@ -226,49 +298,8 @@ def _missing(dataset: dataset_pb2.Dataset) -> list[str]:
     return [need for need, met in needs.items() if not met]
 
 
-def _list(catalogue: Catalogue, request: dataset_pb2.ListDatasetsRequest) -> dataset_pb2.ListDatasetsResponse:
-    size = page_size(request.page_size)
-    query = select(DatasetRow).filter_by(user=user_of(request.parent))
-    if request.page_token:
-        query = query.where(tuple_(DatasetRow.create_time, DatasetRow.uid) < _decode(request.page_token))
-    query = query.order_by(DatasetRow.create_time.desc(), DatasetRow.uid.desc()).limit(size + 1)
-    with catalogue.session() as session:
-        rows = list(session.scalars(query))
-    response = dataset_pb2.ListDatasetsResponse(datasets=[message(row) for row in rows[:size]])
-    if len(rows) > size:
-        last = rows[size - 1]
-        response.next_page_token = _encode(last.create_time, last.uid)
-    return response
-
-
 def page_size(asked: int) -> int:
     """The page size for one asked: 100 for 0, at most 1000."""
     if asked < 0:
         raise InvalidArgument("page_size is negative", field="page_size")
     return min(asked or 100, 1000)
-
-
-def _encode(time: datetime, uid: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([time.isoformat(), uid]).encode()).decode()
-
-
-def _decode(token: str) -> tuple[datetime, str]:
-    try:
-        time, uid = json.loads(base64.urlsafe_b64decode(token))
-        return datetime.fromisoformat(time), str(uid)
-    except (ValueError, TypeError):
-        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
-
-
-def _delete(catalogue: Catalogue, request: dataset_pb2.DeleteDatasetRequest) -> None:
-    row = find(catalogue, request.name)
-    with catalogue.session() as session:
-        if request.etag and request.etag != message(row).etag:
-            raise Aborted(f"{request.name} has changed; read it again", reason="ETAG_STALE")
-        session.delete(row)
-        jobs = list(session.scalars(select(ImportRow.job).filter_by(dataset=row.uid)))
-        session.execute(delete(ImportRow).filter_by(dataset=row.uid))
-        release(session, row.table_key)
-    # Packs and previews may be others' too; what nobody needs any more is collected.
-    for prefix in (f"{row.table_key}/", f"statistics/{row.uid}/", *(f"imports/{job}/" for job in jobs)):
-        bucket().remove_prefix(prefix)

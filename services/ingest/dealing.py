@@ -47,20 +47,22 @@ def grouped(first: Keys, second: Keys) -> Integers:
     count = int(one.max(initial=-1)) + 1
     pairs = _distinct(other * count + one)
     owner, member = pairs // max(count, 1), pairs % max(count, 1)
-    parents: dict[int, int] = {}
+    same = np.flatnonzero(owner[1:] == owner[:-1])
+    return numbered(joined(np.arange(count), member[same], member[same + 1]))[one]
 
-    def root(group: int) -> int:
-        while (parent := parents.get(group, group)) != group:
-            parents[group] = group = parents.get(parent, parent)
-        return group
 
-    for place in np.flatnonzero(owner[1:] == owner[:-1]).tolist():
-        a, b = root(int(member[place])), root(int(member[place + 1]))
-        parents[max(a, b)] = min(a, b)
-    roots = np.arange(count)
-    for group in parents:
-        roots[group] = root(group)
-    return numbered(roots)[one]
+def joined(roots: Integers, one: Integers, other: Integers) -> Integers:
+    """Groups made one where a pair links them. `roots`, and the answer: of each member the first of its group."""
+    while True:
+        first, second = roots[one], roots[other]
+        apart = first != second
+        if not apart.any():
+            return roots
+        one, other, first, second = one[apart], other[apart], first[apart], second[apart]
+        roots = roots.copy()
+        np.minimum.at(roots, np.maximum(first, second), np.minimum(first, second))
+        while not np.array_equal(up := roots[roots], roots):
+            roots = up
 
 
 def numbered(keys: NDArray[Any]) -> Integers:

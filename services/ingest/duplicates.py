@@ -1,4 +1,4 @@
-"""Images of a dataset that have the same bytes, found by their hashes alone: the images themselves are not read.
+"""Images of a dataset that have the same bytes, or that look alike, found by their hashes: no image is read.
 
 Pages go through one version of the table, whatever becomes of the dataset meanwhile.
 """
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PATHS = 100
 """Paths of a group that are named."""
+FARTHEST = 8
+"""Bits in which the looks of two images may differ at most."""
 ROWS = 65536
 """Rows of the table that are looked at at once."""
 
@@ -28,13 +30,23 @@ def list_duplicates(
 ) -> dataset_pb2.ListDuplicatesResponse:
     """What `DatasetService.ListDuplicates` promises."""
     size = page_size(request.page_size)
+    if not 0 <= request.distance <= FARTHEST:
+        raise InvalidArgument(
+            f"the distance is {request.distance}; "
+            f"it is 0 for the same bytes, or 1 to {FARTHEST} for images that look alike",
+            field="distance",
+        )
     row = find(catalogue, request.parent, "parent")
-    version, first = _decode(request.page_token, row.table_key) if request.page_token else (row.table_version, 0)
-    groups = _groups(row.table_key, version)
-    response = dataset_pb2.ListDuplicatesResponse(total_size=groups.num_rows)
-    response.groups.extend(_described(row.table_key, version, groups.slice(first, size)))
-    if first + size < groups.num_rows:
-        response.next_page_token = _encode(row.table_key, version, first + size)
+    query: list[str | int] = [row.table_key, request.distance]
+    version, first = _decode(request.page_token, query) if request.page_token else (row.table_version, 0)
+    if request.distance:
+        total, described = _alike(row.table_key, version, request.distance, slice(first, first + size))
+    else:
+        groups = _groups(row.table_key, version)
+        total, described = groups.num_rows, _described(row.table_key, version, groups.slice(first, size))
+    response = dataset_pb2.ListDuplicatesResponse(groups=described, total_size=total)
+    if first + size < total:
+        response.next_page_token = _encode(query, version, first + size)
     return response
 
 
@@ -83,17 +95,55 @@ def _described(table_key: str, version: int, groups: "pa.Table") -> list[dataset
     ]
 
 
-def _encode(table_key: str, version: int, first: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([table_key, version, first]).encode()).decode()
+def _alike(table_key: str, version: int, distance: int, page: slice) -> tuple[int, list[dataset_pb2.DuplicateGroup]]:
+    """How many groups look alike, and those of a page, the largest first, then in the order of the table."""
+    import numpy as np
+    import pyarrow as pa
+
+    from services.ingest.columns import snapshot
+    from services.ingest.looks import groups_of, looks_of
+
+    table = snapshot(table_key, version)
+    table.read(["look", "split", "size", "path"], table.parts)
+    groups = groups_of(table, distance)
+    order = np.argsort(groups, kind="stable")
+    counts = np.bincount(groups)
+    ends = np.cumsum(counts)
+    firsts = order[ends - counts]
+    several = np.flatnonzero(counts > 1)
+    several = several[np.lexsort((firsts[several], -counts[several]))]
+    codes, splits = table.strings("split")
+    sizes, paths, looks = table.numbers("size"), table.paths(), looks_of(table)
+    found = []
+    for group in several[page].tolist():
+        rows = order[ends[group] - counts[group] : ends[group]]
+        named = pa.table({"path": paths.take(pa.array(rows)), "row": rows}).sort_by("path")
+        first = named["row"][0].as_py()
+        found.append(
+            dataset_pb2.DuplicateGroup(
+                hash=f"{looks[first]:016x}",
+                size=max(int(sizes[first]), 0),
+                image_count=len(rows),
+                paths=named["path"][:PATHS].to_pylist(),
+                splits=sorted({splits[code] for code in set(codes[rows].tolist())}, key=split_rank),
+            )
+        )
+    return len(several), found
 
 
-def _decode(token: str, table_key: str) -> tuple[int, int]:
+def _encode(query: list[str | int], version: int, first: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([*query, version, first]).encode()).decode()
+
+
+def _decode(token: str, query: list[str | int]) -> tuple[int, int]:
     """The version that the first page was of, and the group to go on with."""
     try:
-        table, version, first = json.loads(base64.urlsafe_b64decode(token))
+        *asked, version, first = json.loads(base64.urlsafe_b64decode(token))
         version, first = int(version), int(first)
     except (ValueError, TypeError):
         raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
-    if table != table_key or first < 0:
-        raise InvalidArgument("page_token belongs to another dataset; start again without it", field="page_token")
+    if asked != query or first < 0:
+        raise InvalidArgument(
+            "page_token belongs to another dataset or distance; start again without it", field="page_token"
+        )
     return version, first

@@ -8,10 +8,13 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
+from framehouse.runtime.access import check_write
 from framehouse.runtime.errors import Aborted, InvalidArgument
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, now
@@ -38,11 +41,16 @@ class Edit:
     """As it is then, but for its version."""
     write: Callable[[], int]
     """Makes the version, of the head's table. `Aborted` where somebody else changes the table at the same time."""
+    also: Callable[[Session, int], None] | None = None
+    """What else is entered, given the version, in the transaction in which it becomes visible."""
+
+
+E = TypeVar("E", bound=Edit)
 
 
 def edit(
-    catalogue: Catalogue, name: str, etag: str, plan: Callable[[DatasetRow], Edit], *, validate_only: bool, field: str
-) -> tuple[Edit, DatasetRow]:
+    catalogue: Catalogue, name: str, etag: str, plan: Callable[[DatasetRow], E], *, validate_only: bool, field: str
+) -> tuple[E, DatasetRow]:
     """Edits a dataset, unless it only asks; answers with the edit and the dataset as it is then.
 
     `plan` says what is to be done to a head, and may be asked again. `Aborted` where the etag is given and stale, and
@@ -50,6 +58,7 @@ def edit(
     """
     for attempt in range(ATTEMPTS):
         row = find(catalogue, name, field)
+        check_write(row.user, "dataset", name, public=row.public)
         if etag and etag != message(row).etag:
             raise Aborted(f"{name} has changed; read it again", reason="ETAG_STALE")
         planned = plan(row)
@@ -78,6 +87,8 @@ def _made_visible(catalogue: Catalogue, row: DatasetRow, planned: Edit) -> bool:
         moved = session.scalar(same.values(**values).returning(DatasetRow.uid)) is not None
         if moved:
             follow(session, row.table_key, row.table_version, planned.head.table_version)
+            if planned.also:
+                planned.also(session, planned.head.table_version)
     return moved
 
 

@@ -172,7 +172,7 @@ def finish(catalogue: Catalogue, request: ingest_pb2.FinishFetchRequest) -> inge
         # The order of repack: an index without its issues would hide them, issues without their index harm nobody.
         log.save(bucket(), f"{key}.index")
         write_batches(bucket(), f"{key}.index", index.schema, index.to_batches())
-    return uploads.add_fetched(catalogue, request.upload_id, request.file_name, size)
+    return uploads.add_fetched(catalogue, request.upload_id, request.file_name, size, request.owner)
 
 
 def _nothing(log: IssueLog) -> ServiceError:

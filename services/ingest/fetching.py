@@ -74,8 +74,11 @@ class FetchUpload(Tracked):
         index_keys = await together(fetch(number, first) for number, first in enumerate(firsts))
         self.finish("files", self._stage("files").done)
         self.finish("fetched", self._stage("fetched").done)
+        owner: str = workflow.memo_value("owner", "", type_hint=str)
         return await step(
-            ingest_pb2.FinishFetchRequest(upload_id=job, file_name=title, index_keys=[first_index, *index_keys]),
+            ingest_pb2.FinishFetchRequest(
+                upload_id=job, file_name=title, index_keys=[first_index, *index_keys], owner=owner
+            ),
             ingest_pb2.Upload,
         )
 

@@ -7,21 +7,26 @@ columns are read again; whole first pages on columns in memory took 10 to 65 ms 
 import operator
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+import sqlalchemy as sql
 
 from framehouse.annotations.schema import Kind, State
 from framehouse.annotations.splits import SPELLINGS, canonical_split
 from framehouse.store.signed_urls import MEDIA_TYPES
+from services.ingest.catalogue import Catalogue, ImportRow
 from services.ingest.columns import MISSING, Mask, Snapshot, remembered, snapshot
 from services.ingest.filter_text import All, Either, Node, Not, Restriction, near, parse, wrong
 
 NUMBERS = ("width", "height", "size", "annotations", "orientation", "frame")
-FIELDS = ("path", "split", "label", "kind", "state", "format", *NUMBERS, "hash")
+FIELDS = ("path", "split", "label", "kind", "state", "format", *NUMBERS, "hash", "import", "issue")
 """What a filter can ask for."""
 
+JOB = re.compile(r"(jobs/)?[0-9a-f]{32}")
+CODE = re.compile(r"[A-Z][A-Z0-9_]*")
 DIGITS = 18
 """Of a number at most; more do not fit 64 bits."""
 
@@ -35,44 +40,49 @@ _COMPARE: Mapping[str, Callable[[Any, int], Any]] = {
 }
 
 
-def select(table_key: str, table_version: int, filter: str) -> Mask:
+Tags = Callable[[], Mapping[str, str]]
+"""The tags of imports, by their jobs."""
+
+
+def select(table_key: str, table_version: int, filter: str, catalogue: Catalogue | None = None) -> Mask:
     """Which rows of a version of a table a filter selects: one truth value for each, in the order of the table.
 
     That is the order of a scan without a filter, deleted rows left out: the same as of the rows of
     `tables.batches(open_table(table_key, table_version), …)`. An empty filter, and `*`, select all; the rest of the
     language is told of in `docs/catalogue.md`. `InvalidArgument`, with the column, where the filter is wrong. What is
-    answered cannot be written to.
+    answered cannot be written to. Tags of imports are known with the catalogue alone.
     """
-    return selected(snapshot(table_key, table_version), filter)
+    return selected(snapshot(table_key, table_version), filter, catalogue)
 
 
-def selected(table: Snapshot, filter: str) -> Mask:
+def selected(table: Snapshot, filter: str, catalogue: Catalogue | None = None) -> Mask:
     """As `select`, of a table that is open."""
     tree = parse(filter)
-    mask = remembered(f"selected {table.identity} {filter}", lambda: _mask(tree, table))
+    tags = partial(_tags, catalogue, table)
+    mask = remembered(f"selected {table.identity} {filter}", lambda: _mask(tree, table, tags))
     mask.flags.writeable = False
     return mask
 
 
-def _mask(node: Node, table: Snapshot) -> Mask:
+def _mask(node: Node, table: Snapshot, tags: Tags) -> Mask:
     match node:
         case Restriction():
-            return _restriction(node, table)
+            return _restriction(node, table, tags)
         case Not(inner):
-            return ~_mask(inner, table)
+            return ~_mask(inner, table, tags)
         case All(nodes):
-            return _folded(np.logical_and, np.ones(table.rows, np.bool_), nodes, table)
+            return _folded(np.logical_and, np.ones(table.rows, np.bool_), nodes, table, tags)
         case Either(nodes):
-            return _folded(np.logical_or, np.zeros(table.rows, np.bool_), nodes, table)
+            return _folded(np.logical_or, np.zeros(table.rows, np.bool_), nodes, table, tags)
 
 
-def _folded(fold: np.ufunc, mask: Mask, nodes: tuple[Node, ...], table: Snapshot) -> Mask:
+def _folded(fold: np.ufunc, mask: Mask, nodes: tuple[Node, ...], table: Snapshot, tags: Tags) -> Mask:
     for node in nodes:
-        fold(mask, _mask(node, table), out=mask)
+        fold(mask, _mask(node, table, tags), out=mask)
     return mask
 
 
-def _restriction(asked: Restriction, table: Snapshot) -> Mask:
+def _restriction(asked: Restriction, table: Snapshot, tags: Tags) -> Mask:
     """What is not equal is exactly what is not selected by `=`, an image without the number too."""
     field = asked.field.lower()
     if field not in FIELDS:
@@ -80,11 +90,11 @@ def _restriction(asked: Restriction, table: Snapshot) -> Mask:
     if field not in NUMBERS and asked.operator in ("<", "<=", ">", ">="):
         raise wrong(asked.operator_column, f"{field} is not a number; compare it with =, != or :")
     if asked.operator == "!=":
-        return ~_holds(asked._replace(field=field, operator="="), table)
-    return _holds(asked._replace(field=field), table)
+        return ~_holds(asked._replace(field=field, operator="="), table, tags)
+    return _holds(asked._replace(field=field), table, tags)
 
 
-def _holds(asked: Restriction, table: Snapshot) -> Mask:
+def _holds(asked: Restriction, table: Snapshot, tags: Tags) -> Mask:
     match asked.field:
         case "path":
             return _path(asked, table)
@@ -103,6 +113,10 @@ def _holds(asked: Restriction, table: Snapshot) -> Mask:
             return _string(asked, table)
         case "hash":
             return _hash(asked, table)
+        case "import":
+            return _import(asked, table, tags)
+        case "issue":
+            return _issue(asked, table)
         case _:
             return _number(asked, table)
 
@@ -181,6 +195,45 @@ def _hash(asked: Restriction, table: Snapshot) -> Mask:
         raise wrong(asked.value.column, f"{text!r} is no hash; write the 32 hexadecimal digits of an XXH3-128")
     wanted = np.frombuffer(bytes.fromhex(text), np.uint64)
     return _truth((digests.view(np.uint64) == wanted).all(axis=1) & bool(wanted.any()))
+
+
+def _import(asked: Restriction, table: Snapshot, tags: Tags) -> Mask:
+    column = table.strings("import")
+    if _is_presence(asked):
+        wanted = [name != "" for name in column.names]
+    elif (text := str(asked.value)) == "" or JOB.fullmatch(text):
+        wanted = [name == text.removeprefix("jobs/") for name in column.names]
+    else:
+        known = tags()
+        if text not in known.values():
+            raise wrong(
+                asked.value.column, f"no import has the tag {text!r}; {near(text, known.values(), 'the tags are')}"
+            )
+        wanted = [known.get(name) == text for name in column.names]
+    return _truth(np.array(wanted, np.bool_)[column.codes])
+
+
+def _tags(catalogue: Catalogue | None, table: Snapshot) -> Mapping[str, str]:
+    """The tags of the imports that the images of a table came in by."""
+    if catalogue is None:
+        return {}
+    there = set(table.strings("import").names)
+    with catalogue.session() as session:
+        rows = session.execute(sql.select(ImportRow.job, ImportRow.tag).where(ImportRow.tag != ""))
+        return {job: tag for job, tag in rows if job in there}
+
+
+def _issue(asked: Restriction, table: Snapshot) -> Mask:
+    from services.ingest.issue_paths import with_issue
+
+    if _is_presence(asked):
+        return with_issue(table, "")
+    text = str(asked.value).upper()
+    if not CODE.fullmatch(text):
+        raise wrong(
+            asked.value.column, f"{str(asked.value)!r} is no code of issues, as IMAGE_TRUNCATED is, nor * for all"
+        )
+    return with_issue(table, text)
 
 
 def _is_presence(asked: Restriction) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from framehouse.annotations.splits import split_rank
 from framehouse.v1 import annotation_pb2, dataset_pb2, ingest_pb2
 from services.ingest.catalogue import ImportRow, now
-from services.ingest.references import objects_of, refer
+from services.ingest.references import is_base, objects_of, refer
 
 ROWS = 65536
 """Rows of a table that are looked at at once."""
@@ -61,9 +61,9 @@ def measure(table_key: str, table_version: int) -> Head:
     return head
 
 
-def enter(session: Session, job: str, uid: str, summary: ingest_pb2.AddSummary, head: Head) -> None:
+def enter(session: Session, job: str, uid: str, tag: str, summary: ingest_pb2.AddSummary, head: Head) -> None:
     """What goes with every head that an import makes, in the transaction in which it becomes visible."""
-    session.add(ImportRow(job=job, dataset=uid, summary=summary.SerializeToString(), create_time=now()))
+    session.add(ImportRow(job=job, dataset=uid, tag=tag, summary=summary.SerializeToString(), create_time=now()))
     session.flush()
     refer(session, head.table_key, head.table_version, head.objects)
 
@@ -74,4 +74,5 @@ def in_use(session: Session, prefix: str) -> bool:
     job = rest.rstrip("/").removesuffix(".lance")
     row = session.get(ImportRow, job) if kind != "jobs" else None
     # The table of an import that added to a dataset was copied into that of the dataset.
-    return row is not None and (kind == "derived" or row.dataset == job)
+    is_of_dataset = row is not None and (kind == "derived" or row.dataset == job)
+    return is_of_dataset or is_base(session, prefix.rstrip("/"))

@@ -1,18 +1,21 @@
 """Single images of a dataset: one row of its table as the contract shows it, with signed URLs of its bytes."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
+from framehouse.annotations.schema import Flag, Kind
+from framehouse.annotations.tasks import kinds_of
 from framehouse.store.rows import image_parts, read_row
 from framehouse.store.signed_urls import MEDIA_TYPES, OCTETS, end_of_life, target, url_of
 from framehouse.v1 import annotation_pb2, dataset_pb2
-from services.ingest.catalogue import Catalogue
+from services.ingest.catalogue import Catalogue, DatasetRow
 from services.ingest.datasets import find
+from services.ingest.datasets import message as dataset_message
 
 COLUMNS = {
     **{name: name for name in ("id", "path", "split", "hash", "format", "width", "height", "bytes", "orientation")},
-    **{name: name for name in ("frame", "original", "normalised", "preview", "state", "label")},
+    **{name: name for name in ("frame", "original", "normalised", "preview", "state", "label", "import_job")},
     "annotation_count": "array_length(kind)",
 }
 """What is read of a row: of its annotations their number and classes alone."""
@@ -33,24 +36,36 @@ _STATES = (
 
 def get_image(catalogue: Catalogue, request: dataset_pb2.GetImageRequest) -> dataset_pb2.Image:
     """What `DatasetService.GetImage` promises."""
+    dataset, _ = image_parts(request.name)
+    return shown(find(catalogue, dataset), request.name, request.view)
+
+
+def shown(table: DatasetRow, name: str, view: dataset_pb2.ImageView) -> dataset_pb2.Image:
+    """The image of that name as it is in the head of a dataset."""
     from framehouse.annotations.labels import labels_of
 
-    dataset, _ = image_parts(request.name)
-    table = find(catalogue, dataset)
-    is_full = request.view == dataset_pb2.IMAGE_VIEW_FULL
-    wanted = COLUMNS | {name: f"`{name}`" for name in (ANNOTATIONS if is_full else ())}
-    row, schema = read_row(table.table_key, table.table_version, request.name, wanted)
+    dataset, _ = image_parts(name)
+    kinds = kinds_shown(view, table.task)
+    wanted = COLUMNS | {name: f"`{name}`" for name in (ANNOTATIONS if kinds else ())}
+    row, schema = read_row(table.table_key, table.table_version, name, wanted)
     labels = [label.name for label in labels_of(schema).labels]
-    image = message(dataset, row, labels, end_of_life(time.time()))
-    if is_full:
-        add_annotations(image, row, labels)
+    image = message(dataset, row, labels, end_of_life(time.time()), dataset_message(table).etag)
+    if kinds:
+        add_annotations(image, row, labels, kinds)
     return image
 
 
-def message(dataset: str, row: Mapping[str, Any], labels: Sequence[str], end: int) -> dataset_pb2.Image:
+def kinds_shown(view: dataset_pb2.ImageView, task: int) -> frozenset[int]:
+    """The kinds of annotations that a view shows of a dataset with that task."""
+    if view == dataset_pb2.IMAGE_VIEW_ALL_TASKS:
+        return frozenset(Kind)
+    return frozenset(kinds_of(task)) if view == dataset_pb2.IMAGE_VIEW_FULL else frozenset()
+
+
+def message(dataset: str, row: Mapping[str, Any], labels: Sequence[str], end: int, etag: str) -> dataset_pb2.Image:
     """A row of `COLUMNS` as the contract shows it; its URLs live until `end`, in seconds since 1970.
 
-    `labels`: the names of the dataset's classes.
+    `labels`: the names of the dataset's classes. `etag`: the dataset's.
     """
     original, normalised, preview = row["original"], row["normalised"], row["preview"]
     image = dataset_pb2.Image(
@@ -67,6 +82,8 @@ def message(dataset: str, row: Mapping[str, Any], labels: Sequence[str], end: in
         annotation_count=row["annotation_count"],
         state=_STATES[row["state"] or 0],
         labels=[labels[label] for label in sorted(set(row["label"])) if label >= 0],
+        import_job=f"jobs/{row['import_job']}" if row["import_job"] else "",
+        etag=etag,
     )
     if normalised:
         image.normalised_width, image.normalised_height = normalised["width"], normalised["height"]
@@ -84,11 +101,13 @@ def message(dataset: str, row: Mapping[str, Any], labels: Sequence[str], end: in
     return image
 
 
-def add_annotations(image: dataset_pb2.Image, row: Mapping[str, Any], labels: Sequence[str]) -> None:
-    """Adds the annotations of a row, which has the columns `ANNOTATIONS`, to its image."""
-    from framehouse.annotations.schema import Flag
-
+def add_annotations(
+    image: dataset_pb2.Image, row: Mapping[str, Any], labels: Sequence[str], kinds: Container[int] = frozenset(Kind)
+) -> None:
+    """Adds the annotations of a row, which has the columns `ANNOTATIONS`, to its image; those of some kinds."""
     for number, id in enumerate(row["annotation_id"]):
+        if row["kind"][number] not in kinds:
+            continue
         one = {name: row[name][number] for name in ANNOTATIONS}
         image.annotations.add(
             id=id,

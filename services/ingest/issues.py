@@ -4,18 +4,19 @@ import asyncio
 import base64
 import hashlib
 import json
-from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 
 from sqlalchemy import select
 
-from framehouse.runtime.errors import InvalidArgument, NotFound, ServiceError
-from framehouse.runtime.telemetry import logger
+from framehouse.runtime.access import CALLER, may_read
+from framehouse.runtime.errors import InvalidArgument, NotFound
 from framehouse.store.bucket import Bucket, bucket
 from framehouse.v1 import ingest_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, ImportRow, now
 from services.ingest.datasets import page_size
+from services.ingest.hourly import hourly
 from services.ingest.names import job_id
 
 PREFIX = "imports/"
@@ -23,7 +24,6 @@ KEPT = timedelta(days=7)
 """How long the issues of an import outlive it where there is no dataset of it."""
 FIRST_SECONDS = 60
 """From the start of the process to the first look for expired issues."""
-INTERVAL_SECONDS = 3600
 BATCHES_A_PAGE = 100
 """Batches that are searched for one page; a page that is not full by then is answered as it is."""
 
@@ -31,6 +31,16 @@ BATCHES_A_PAGE = 100
 def kept_key(job: str) -> str:
     """Where the issues of an import are kept."""
     return f"{PREFIX}{job}/issues"
+
+
+def is_hidden(catalogue: Catalogue, import_job: str) -> bool:
+    """Whether no dataset that the caller may see has images of an import."""
+    job = job_id(import_job, "parent")
+    if (caller := CALLER.get()) is None or caller.admin:
+        return False
+    of_dataset = select(DatasetRow).join(ImportRow, DatasetRow.uid == ImportRow.dataset).where(ImportRow.job == job)
+    with catalogue.session() as session:
+        return not any(may_read(row.user, public=row.public) for row in session.scalars(of_dataset))
 
 
 def list_issues(bucket: Bucket, request: ingest_pb2.ListIssuesRequest) -> ingest_pb2.ListIssuesResponse:
@@ -76,16 +86,11 @@ def list_issues(bucket: Bucket, request: ingest_pb2.ListIssuesRequest) -> ingest
 
 async def keep_expiring(catalogue: Catalogue, stop: asyncio.Event) -> None:
     """Removes the issues of failed imports once they are old, every hour."""
-    wait = FIRST_SECONDS
-    while not stop.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), wait)
-            return
-        wait = INTERVAL_SECONDS
-        try:
-            await asyncio.to_thread(expire, bucket(), catalogue, now() - KEPT)
-        except ServiceError as error:
-            logger().warning("issues do not expire", error=str(error))
+    await hourly(FIRST_SECONDS, "issues do not expire", partial(_expire_old, catalogue), stop)
+
+
+async def _expire_old(catalogue: Catalogue) -> None:
+    await asyncio.to_thread(expire, bucket(), catalogue, now() - KEPT)
 
 
 def expire(bucket: Bucket, catalogue: Catalogue, before: datetime) -> int:
@@ -98,8 +103,7 @@ def expire(bucket: Bucket, catalogue: Catalogue, before: datetime) -> int:
     while page := list(islice(old, 500)):
         jobs = {key: key.split("/")[1] for key in page}
         with catalogue.session() as session:
-            of_dataset = select(ImportRow.job).join(DatasetRow, DatasetRow.uid == ImportRow.dataset)
-            needed = set(session.scalars(of_dataset.where(ImportRow.job.in_(jobs.values()))))
+            needed = set(session.scalars(select(ImportRow.job).where(ImportRow.job.in_(jobs.values()))))
         expired = [key for key, job in jobs.items() if job not in needed]
         bucket.remove(expired)
         removed += len(expired)

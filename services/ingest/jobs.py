@@ -21,20 +21,23 @@ from temporalio.client import (
 from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
-from framehouse.runtime import channels, jobs
+from framehouse.runtime import access, channels, jobs
 from framehouse.runtime.errors import FailedPrecondition, InvalidArgument, NotFound
 from framehouse.runtime.topology import OWNERS, is_client_facing, methods
-from framehouse.v1 import ingest_pb2, job_pb2
+from framehouse.v1 import export_pb2, ingest_pb2, job_pb2
 from services.ingest.datasets import page_size
 from services.ingest.names import job_id
+from services.ingest.versions import start_snapshot
 
-LISTED = "WorkflowType IN ('ImportDataset', 'ExportDataset', 'ConvertArchive', 'FetchUpload')"
+LISTED = "WorkflowType IN ('ImportDataset', 'ExportDataset', 'ConvertArchive', 'FetchUpload', 'SnapshotVersion')"
 RETRIABLE = {
     WorkflowExecutionStatus.FAILED,
     WorkflowExecutionStatus.CANCELED,
     WorkflowExecutionStatus.TERMINATED,
     WorkflowExecutionStatus.TIMED_OUT,
 }
+PAGES_A_LIST = 20
+"""Pages of the job server that are looked through for jobs of the caller's; one without any is answered then."""
 POLL_SECONDS = 0.3
 """How often a watched job is looked at; its end is seen at once."""
 QUERY_TIMEOUT = timedelta(seconds=5)
@@ -53,8 +56,13 @@ class JobService:
             listing = client.list_workflows(
                 LISTED, page_size=page_size(request.page_size), next_page_token=_token(request.page_token)
             )
-            await listing.fetch_next_page()
-            page = await asyncio.gather(*(_listed(client, one) for one in listing.current_page or ()))
+            visible: list[WorkflowExecution] = []
+            for _ in range(PAGES_A_LIST):
+                await listing.fetch_next_page()
+                visible += [one for one in listing.current_page or () if access.may_read(await jobs.owner_of(one))]
+                if visible or not listing.next_page_token:
+                    break
+            page = await asyncio.gather(*(_listed(client, one) for one in visible))
         return job_pb2.ListJobsResponse(jobs=page, next_page_token=(listing.next_page_token or b"").hex())
 
     async def WatchJob(self, request: job_pb2.WatchJobRequest) -> AsyncIterator[operations_pb2.Operation]:
@@ -89,11 +97,14 @@ class JobService:
                 f"{request.name} {state}; only a job that failed or was cancelled can be retried",
                 reason="JOB_NOT_FAILED",
             )
+        await _check_change(description)
+        access.act_as(await jobs.owner_of(description))
         return await _start_again(await _started_with(handle, request.name))
 
     async def CancelJob(self, request: job_pb2.CancelJobRequest) -> empty_pb2.Empty:
         handle = await _handle(request.name)
         description = await _describe(handle, request.name)
+        await _check_change(description)
         if description.status == WorkflowExecutionStatus.RUNNING:
             async with jobs.reaching_job_server():
                 await handle.cancel()
@@ -116,6 +127,8 @@ async def _started_with(handle: WorkflowHandle[object, Message], name: str) -> M
 
 async def _start_again(request: Message) -> operations_pb2.Operation:
     """Calls the method that takes the request, as its client did; what that refuses is refused here too."""
+    if isinstance(request, export_pb2.SnapshotVersionRequest):
+        return operations_pb2.Operation(name=await start_snapshot(request, after_failure=True))
     request.ClearField("request_id")
     path, method = next(
         (path, method)
@@ -136,13 +149,29 @@ async def _handle(name: str) -> WorkflowHandle[object, Message]:
 
 
 async def _describe(handle: WorkflowHandle[object, Message], name: str) -> WorkflowExecutionDescription:
+    """What the job server knows of a job; `NOT_FOUND` where there is none, or it is another's."""
+    unknown = NotFound("job", name, "list the jobs there are with ListJobs")
     async with jobs.reaching_job_server():
         try:
-            return await handle.describe(rpc_timeout=QUERY_TIMEOUT)
+            description = await handle.describe(rpc_timeout=QUERY_TIMEOUT)
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
-                raise NotFound("job", name, "list the jobs there are with ListJobs") from None
+                raise unknown from None
             raise
+        if not access.may_read(await jobs.owner_of(description)):
+            raise unknown
+        return description
+
+
+async def _check_change(execution: WorkflowExecution) -> None:
+    """Who may only read may export, and do with that job what it likes; not so with others."""
+    if await execution.memo_value("kind", 0, type_hint=int) != job_pb2.JOB_KIND_EXPORT:
+        access.check_scope_write()
+
+
+async def check_readable(name: str) -> None:
+    """`NOT_FOUND` where there is no such job, or it is another's."""
+    await _describe(await _handle(name), name)
 
 
 async def _listed(client: Client, execution: WorkflowExecution) -> operations_pb2.Operation:

@@ -42,7 +42,7 @@ def join(bucket: Bucket, request: ingest_pb2.JoinShardsRequest) -> tuple[pa.Tabl
     as_stored = options.coordinates == conversion_pb2.COORDINATE_FRAME_STORED
     if as_stored:
         annotations = _upright(annotations, media, first_row)
-    images = _images(plan, media, as_stored, issues)
+    images = _images(plan, media, as_stored, request.job, issues)
     size = np.stack([np.asarray(pc.cast(images[name], pa.float64())) for name in ("width", "height")], axis=1)
     image = annotations["image"].to_numpy() - first_row
     annotations = mind_borders(annotations, image, size, images["path"], options.boxes, issues)
@@ -84,7 +84,7 @@ def _upright(annotations: pa.Table, media: pa.Table, first_row: int) -> pa.Table
     return pa.concat_tables([annotations.filter(pa.array(~turned)), upright])
 
 
-def _images(plan: pa.Table, media: pa.Table, as_stored: bool, issues: IssueLog) -> pa.Table:
+def _images(plan: pa.Table, media: pa.Table, as_stored: bool, job: str, issues: IssueLog) -> pa.Table:
     """The image columns; where labels and pixels disagree on the size, the pixels are right and an issue says so."""
     width = pc.coalesce(media["width"], plan["width"])
     height = pc.coalesce(media["height"], plan["height"])
@@ -94,10 +94,11 @@ def _images(plan: pa.Table, media: pa.Table, as_stored: bool, issues: IssueLog) 
         "width": width,
         "height": height,
         "state": pa.nulls(plan.num_rows, pa.int8()),
+        "import_job": pa.repeat(pa.scalar(job or None, pa.string()), plan.num_rows),
     }
     for name in ("path", "split", "split_name", "frame", "image_attributes", "source"):
         known[name] = plan[name]
-    for name in ("hash", "format", "bytes", "orientation", "original", "normalised", "preview"):
+    for name in ("hash", "format", "bytes", "orientation", "look", "original", "normalised", "preview"):
         known[name] = media[name]
     return pa.table([known[field.name] for field in IMAGE_FIELDS], schema=pa.schema(IMAGE_FIELDS))
 

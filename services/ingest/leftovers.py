@@ -17,11 +17,12 @@ from temporalio.service import RPCError, RPCStatusCode
 from framehouse.runtime import jobs
 from framehouse.store.bucket import Bucket
 from services.ingest.catalogue import Catalogue, DatasetRow, UploadRow
+from services.ingest.references import is_base
 
-WRITTEN = ("packs/", "derived/", "jobs/", "tables/", "statistics/", "exports/")
+WRITTEN = ("packs/", "derived/", "jobs/", "tables/", "statistics/", "exports/", "versions/")
 """Where objects are written in parts."""
-FOLDERS = ("jobs/", "tables/", "statistics/")
-OWNED = re.compile(r"(jobs|tables|statistics)/([0-9a-f]{32})(\.lance)?")
+FOLDERS = ("jobs/", "tables/", "statistics/", "versions/")
+OWNED = re.compile(r"(jobs|tables|statistics|versions)/([0-9a-f]{32})(\.lance)?")
 AT_ONCE = 1000
 """Prefixes of one round."""
 
@@ -35,7 +36,7 @@ async def sweep(bucket: Bucket, catalogue: Catalogue, before: datetime) -> int:
     for prefix in await asyncio.to_thread(lambda: list(islice(_old(bucket, catalogue, before), AT_ONCE))):
         job = _owner(prefix)
         # In this order: the job may just have made its dataset.
-        if not await _is_running(job) and not await asyncio.to_thread(_has_dataset, catalogue, job):
+        if not await _is_running(job) and not await asyncio.to_thread(_is_needed, catalogue, prefix):
             await asyncio.to_thread(bucket.remove_prefix, f"{prefix}/")
             swept += 1
     return swept
@@ -63,7 +64,7 @@ def _old(bucket: Bucket, catalogue: Catalogue, before: datetime) -> Iterator[str
         for prefix, objects in groupby(bucket.modified(folder), key=lambda item: "/".join(item[0].split("/")[:2])):
             # All of them are gone through, whatever the answer: the next prefix comes after them.
             newest = max(time for _, time in objects)
-            if newest < before and OWNED.fullmatch(prefix) and not _has_dataset(catalogue, _owner(prefix)):
+            if newest < before and OWNED.fullmatch(prefix) and not _is_needed(catalogue, prefix):
                 yield prefix
 
 
@@ -72,9 +73,11 @@ def _owner(prefix: str) -> str:
     return match[2] if match else ""
 
 
-def _has_dataset(catalogue: Catalogue, uid: str) -> bool:
+def _is_needed(catalogue: Catalogue, prefix: str) -> bool:
+    """Whether it is a dataset's, or a table that the table of a clone reads files of."""
     with catalogue.session() as session:
-        return session.scalar(select(DatasetRow.uid).filter_by(uid=uid)) is not None
+        dataset = session.scalar(select(DatasetRow.uid).filter_by(uid=_owner(prefix)))
+        return dataset is not None or is_base(session, prefix)
 
 
 async def _is_running(job: str) -> bool:

@@ -21,9 +21,11 @@ from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue
 from services.ingest.columns import BUDGET, MISSING, PLACES, Part, Snapshot, remembered, snapshot
 from services.ingest.datasets import find, page_size
+from services.ingest.datasets import message as dataset_message
 from services.ingest.filters import selected
-from services.ingest.images import ANNOTATIONS, add_annotations, message
+from services.ingest.images import ANNOTATIONS, add_annotations, kinds_shown, message
 from services.ingest.ordering import ordered, parse_order
+from services.ingest.versions import resolve
 
 PAGE_BYTES = 3_000_000
 """Bytes of an answer, about; a page has fewer images where they have many annotations."""
@@ -32,9 +34,9 @@ FULL_IMAGES = 100
 
 NUMBERS = {"width": "width", "height": "height", "bytes": "size", "orientation": "orientation", "frame": "frame"}
 """Columns in memory by the columns of the table that they are."""
-SHOWN = (*NUMBERS.values(), "state", "split", "format", "path", "id", "hash", "annotations", "label", *PLACES)
+SHOWN = (*NUMBERS.values(), "state", "split", "format", "import", "path", "id", "hash", "annotations", "label", *PLACES)
 """Columns in memory that an image is made of."""
-READ = (*NUMBERS, "state", "split", "format", "path", "id", "hash", "kind", "label", *PLACES)
+READ = (*NUMBERS, "state", "split", "format", "import_job", "path", "id", "hash", "kind", "label", *PLACES)
 """Columns of the table that it is made of."""
 ROW_BYTES = 250
 """Of them in memory, about."""
@@ -57,22 +59,29 @@ def list_images(catalogue: Catalogue, request: dataset_pb2.ListImagesRequest) ->
     size = page_size(request.page_size)
     keys = parse_order(request.order_by)
     dataset = find(catalogue, request.parent, "parent")
-    query = _query(dataset.table_key, request)
-    page = Page(dataset.table_version, 0)
+    if request.version < 0:
+        raise InvalidArgument("versions are numbered from 1; 0 is the head", field="version")
+    where = resolve(catalogue, dataset, request.version)
+    key, version = where.key, where.version
+    query = _query(key, request)
+    page = Page(version, 0)
     if request.page_token:
-        page = _decode(request.page_token, query, dataset.table_version)
+        page = _decode(request.page_token, query, version)
     try:
-        table = snapshot(dataset.table_key, page.version)
+        table = snapshot(key, page.version)
     except NotFound:
         if not request.page_token:
             raise
         raise InvalidArgument(
             "the version of the dataset that page_token belongs to is gone; start again without it", field="page_token"
         ) from None
-    rows = remembered(f"rows {table.identity} {query}", lambda: _rows(table, request.filter, keys))
+    rows = remembered(f"rows {table.identity} {query}", lambda: _rows(catalogue, table, request.filter, keys))
     response = dataset_pb2.ListImagesResponse(total_size=len(rows))
-    is_full = request.view == dataset_pb2.IMAGE_VIEW_FULL
-    images = _images(request.parent, table, rows[page.first : page.first + size], is_full)
+    kinds = kinds_shown(request.view, dataset.task)
+    # That of the head would allow to change what is not shown.
+    is_head = (key, page.version) == (dataset.table_key, dataset.table_version)
+    etag = dataset_message(dataset).etag if is_head else ""
+    images = _images(request.parent, table, rows[page.first : page.first + size], kinds, etag)
     response.images.extend(fitting(images))
     shown = len(response.images)
     if page.first + shown < len(rows):
@@ -90,25 +99,28 @@ def fitting(images: Iterable[dataset_pb2.Image]) -> Iterator[dataset_pb2.Image]:
         yield image
 
 
-def _rows(table: Snapshot, filter: str, keys: list[Any]) -> NDArray[np.int32]:
+def _rows(catalogue: Catalogue, table: Snapshot, filter: str, keys: list[Any]) -> NDArray[np.int32]:
     """The rows that a filter selects, in order."""
-    mask = selected(table, filter)
+    mask = selected(table, filter, catalogue)
     if not keys:
-        return np.flatnonzero(mask).astype(np.int32)
+        came = table.came
+        return (np.flatnonzero(mask) if came is None else came[mask[came]]).astype(np.int32)
     order = ordered(table, keys)
     return order[mask[order]]
 
 
-def _images(dataset: str, table: Snapshot, rows: NDArray[np.int32], is_full: bool) -> Iterator[dataset_pb2.Image]:
+def _images(
+    dataset: str, table: Snapshot, rows: NDArray[np.int32], kinds: frozenset[int], etag: str
+) -> Iterator[dataset_pb2.Image]:
     end = end_of_life(time.time())
-    step = FULL_IMAGES if is_full else max(len(rows), 1)
+    step = FULL_IMAGES if kinds else max(len(rows), 1)
     for first in range(0, len(rows), step):
         some = rows[first : first + step]
-        annotations = _annotations(table, some) if is_full else []
+        annotations = _annotations(table, some) if kinds else []
         for place, row in enumerate(_shown(table, some)):
-            image = message(dataset, row, table.labels, end)
-            if is_full:
-                add_annotations(image, annotations[place], table.labels)
+            image = message(dataset, row, table.labels, end, etag)
+            if kinds:
+                add_annotations(image, annotations[place], table.labels, kinds)
             yield image
 
 
@@ -149,6 +161,8 @@ def _row(columns: dict[str, Any], row: int) -> dict[str, Any]:
     shown: dict[str, Any] = {name: None if number == MISSING else number for name, number in numbers.items()}
     for name in ("split", "format"):
         shown[name] = columns[name].names[columns[name].codes[row]]
+    imported = columns["import"]
+    shown["import_job"] = imported.names[imported.codes[row]]
     for name in ("path", *PLACES):
         shown[name] = columns[name][row].as_py()
     for name in ("id", "hash"):
@@ -165,7 +179,7 @@ def _row(columns: dict[str, Any], row: int) -> dict[str, Any]:
 
 def _query(table_key: str, request: dataset_pb2.ListImagesRequest) -> str:
     """What all pages of a listing have in common, in short."""
-    asked = json.dumps([table_key, request.parent, request.filter, request.order_by])
+    asked = json.dumps([table_key, request.parent, request.filter, request.order_by, request.version])
     return xxhash.xxh3_128_hexdigest(asked.encode())
 
 
@@ -182,7 +196,7 @@ def _decode(token: str, query: str, head: int) -> Page:
         raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
     if theirs != query:
         raise InvalidArgument(
-            "page_token belongs to a listing with another parent, filter or order; start again without it",
+            "page_token belongs to a listing with another parent, filter, order or version; start again without it",
             field="page_token",
         )
     return Page(version, first)

@@ -40,11 +40,22 @@ FRAGMENT_ROWS = 8192
 ADDED, UNCHANGED, COMPLETED, CONFLICT = range(4)
 """What is found for an incoming image. Completed: it brings what the image did not have yet, bytes or annotations."""
 
-BYTES_COLUMNS = ["hash", "format", "width", "height", "bytes", "orientation", "original", "normalised", "preview"]
+BYTES_COLUMNS = [
+    "hash",
+    "format",
+    "width",
+    "height",
+    "bytes",
+    "orientation",
+    "look",
+    "original",
+    "normalised",
+    "preview",
+]
 """What belongs to the bytes of an image."""
 SPLIT_COLUMNS = ["split", "split_name"]
-SAID_COLUMNS = ["frame", "image_attributes", "source"]
-"""What the labels say of the image itself."""
+SAID_COLUMNS = ["frame", "image_attributes", "source", "import_job"]
+"""What the labels say of the image itself, and whose import it came in by."""
 
 
 @dataclass
@@ -327,7 +338,7 @@ def _rows(
     """Incoming rows as the base is to have them: with its label ids, and what they do not say from its own rows."""
     rows = rows_at(incoming, places, DATASET_SCHEMA.names).combine_chunks()
     columns = {name: _whole(rows[name]) for name in DATASET_SCHEMA.names}
-    columns["label"] = _with_labels(columns["label"], lookup)
+    columns["label"] = relabelled(columns["label"], lookup)
     completes = codes[places] == COMPLETED
     has_bytes, theirs = new.hashes[places] != b"", found.rows.hashes[places]
     keeps_bytes = ~has_bytes | (new.hashes[places] == theirs)
@@ -354,7 +365,7 @@ def _rows(
     return pa.table(columns).cast(DATASET_SCHEMA)
 
 
-def _with_labels(column: pa.ListArray, lookup: NDArray[np.int32]) -> pa.ListArray:
+def relabelled(column: pa.ListArray, lookup: NDArray[np.int32]) -> pa.ListArray:
     """Lists of labels by the ids that they have in the base. No label is -1, which finds the -1 at the end."""
     values = np.append(lookup, np.int32(-1))[column.flatten().to_numpy()]
     offsets = starts(column.value_lengths().to_numpy().astype(np.int64)).astype(np.int32)

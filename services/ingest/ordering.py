@@ -1,4 +1,4 @@
-"""The order in which the images of a dataset are listed: by a few numbers and by path, ties as the rows are.
+"""The order in which the images of a dataset are listed: by a few numbers and by path, ties as they came in.
 
 All keys and the row are packed into one 64-bit number as far as they fit, which sorts ten times as fast as columns do.
 """
@@ -15,7 +15,7 @@ from services.ingest.columns import Integers, Snapshot, remembered
 from services.ingest.filter_text import near
 
 KEYS = ("created", "path", "width", "height", "size", "annotations")
-"""What can be ordered by; `created` is the order of the rows."""
+"""What can be ordered by; `created` is the order in which they came in."""
 
 
 class Key(NamedTuple):
@@ -45,22 +45,29 @@ def parse_order(text: str) -> list[Key]:
 
 def ordered(table: Snapshot, keys: list[Key]) -> NDArray[np.int32]:
     """All rows of a table in that order."""
-    columns = [key.name for key in keys if key.name != "created"]
+    columns = ["id", *(key.name for key in keys if key.name != "created")]
     name = f"ordered {table.rows} {keys} {table.fingerprint(columns)}"
     return remembered(name, lambda: _sorted(table, keys))
 
 
 def _sorted(table: Snapshot, keys: list[Key]) -> NDArray[np.int32]:
+    came = table.came
     ranks = [_ranks(table, key) for key in keys]
+    if came is not None:
+        ranks = [
+            (rank[came] if key.name != "created" else rank, bits) for key, (rank, bits) in zip(keys, ranks, strict=True)
+        ]
     ranks.append((np.arange(table.rows), max(table.rows - 1, 0).bit_length()))
     if sum(bits for _, bits in ranks) > 63:
-        return np.lexsort([rank for rank, _ in reversed(ranks)]).astype(np.int32)
-    packed = np.zeros(table.rows, np.int64)
-    for rank, bits in ranks:
-        packed <<= bits
-        packed |= rank
-    packed.sort()
-    return (packed & ((1 << ranks[-1][1]) - 1)).astype(np.int32)
+        order = np.lexsort([rank for rank, _ in reversed(ranks)])
+    else:
+        packed = np.zeros(table.rows, np.int64)
+        for rank, bits in ranks:
+            packed <<= bits
+            packed |= rank
+        packed.sort()
+        order = packed & ((1 << ranks[-1][1]) - 1)
+    return (order if came is None else came[order]).astype(np.int32)
 
 
 def _ranks(table: Snapshot, key: Key) -> tuple[Integers, int]:

@@ -49,6 +49,8 @@ class Reading:
     max_side: int
     drop_originals: bool
     shards_a_join: int = SHARDS_A_JOIN
+    job: str = ""
+    """Id of the job, which each image keeps."""
 
     def media_key(self, shard: int) -> str:
         return f"{self.prefix}media/{shard:06d}"
@@ -187,6 +189,7 @@ class JoinRows:
                     label_keys=[reading.label_key(part) for part in wanted],
                     table_key=shards.table_key,
                     output_key=reading.join_key(first),
+                    job=reading.job,
                 ),
                 ingest_pb2.JoinShardsResponse,
             )
@@ -258,6 +261,7 @@ async def read_archive(
         max_side,
         drop_originals,
         shards_a_join,
+        workflow.info().workflow_id,
     )
     job.begin("images", plan.image_count)
     job.begin("labels", plan.shard_count if plan.aligned else plan.part_count)

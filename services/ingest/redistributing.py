@@ -17,17 +17,23 @@ from framehouse.annotations.splits import canonical_split, split_rank
 from framehouse.runtime.errors import InvalidArgument
 from framehouse.store.tables import rewrite
 from framehouse.v1 import dataset_pb2
+from services.ingest.attributes import attribute_values
 from services.ingest.catalogue import Catalogue, DatasetRow
 from services.ingest.columns import Integers, Snapshot, Strings, snapshot
 from services.ingest.datasets import message
 from services.ingest.dealing import Keys, Presence, by_group, deal, grouped, mixed, numbered, presence
 from services.ingest.edits import Edit, addresses, check_split, edit, head_of
+from services.ingest.looks import groups_of, looks_of
 
 SHARES = {"train": 0.8, "val": 0.2}
 """Where none are given."""
+LOOK_DISTANCE = 4
+"""Bits in which the looks of images of one group may differ; why so many is in docs/catalogue.md."""
 TOLERANCE = 1e-6
 """How far the shares may be from adding up to 1."""
 COMMIT = {"framehouse.change": "RedistributeSplits"}
+GROUPED_BY = {dataset_pb2.SPLIT_GROUP_FOLDER: ["path"], dataset_pb2.SPLIT_GROUP_LOOK: ["look"]}
+"""The columns that are kept in memory of what groups are made by."""
 
 
 class Split(NamedTuple):
@@ -45,6 +51,8 @@ def redistribute(
     splits = _splits(request.shares)
     if request.group not in dataset_pb2.SplitGroup.values():
         raise InvalidArgument(f"{request.group} is no group of images", field="group")
+    if (request.group == dataset_pb2.SPLIT_GROUP_ATTRIBUTE) != bool(request.group_attribute):
+        raise InvalidArgument("groups by an attribute need its name, and no others do", field="group_attribute")
     planned, row = edit(
         catalogue,
         request.name,
@@ -86,8 +94,7 @@ def _splits(shares: Sequence[dataset_pb2.SplitShare]) -> list[Split]:
 
 def _plan(request: dataset_pb2.RedistributeSplitsRequest, splits: list[Split], row: DatasetRow) -> Edit:
     table = snapshot(row.table_key, row.table_version)
-    by_folder = request.group == dataset_pb2.SPLIT_GROUP_FOLDER
-    needed = ["id", "hash", "split", *(["path"] if by_folder else []), *(["label"] if request.stratify else [])]
+    needed = ["id", "hash", "split", *GROUPED_BY.get(request.group, []), *(["label"] if request.stratify else [])]
     table.read(needed, table.parts)  # all at once, which takes a third of the time
     new = _dealt(table, request, [split.share for split in splits])
     codes, names = table.strings("split")
@@ -118,8 +125,17 @@ def _dealt(table: Snapshot, request: dataset_pb2.RedistributeSplitsRequest, shar
     hashes = _halves(table, "hash")
     known = hashes.any(axis=1)
     bytes_of = np.where(known, hashes[:, 0] ^ hashes[:, 1], ids[:, 0] ^ ids[:, 1])
-    by_folder = request.group == dataset_pb2.SPLIT_GROUP_FOLDER
-    groups = grouped(_folders(table), bytes_of) if by_folder else numbered(bytes_of)
+    match request.group:
+        case dataset_pb2.SPLIT_GROUP_FOLDER:
+            groups = grouped(_folders(table), bytes_of)
+        case dataset_pb2.SPLIT_GROUP_LOOK:
+            alike = groups_of(table, LOOK_DISTANCE).astype(np.uint64)
+            groups = grouped(np.where(looks_of(table) > 0, alike, bytes_of), bytes_of)
+        case dataset_pb2.SPLIT_GROUP_ATTRIBUTE:
+            values = attribute_values(table.table, request.group_attribute)
+            groups = grouped(np.where(values > 0, values, bytes_of), bytes_of)
+        case _:
+            groups = numbered(bytes_of)
     count = int(groups.max(initial=-1)) + 1
     sizes = np.bincount(groups, minlength=count)
     firsts = np.full(count, np.iinfo(np.uint64).max, np.uint64)

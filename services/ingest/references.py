@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from framehouse.runtime.errors import FailedPrecondition
 from framehouse.store.bucket import bucket
-from services.ingest.catalogue import Catalogue, ObjectRow, ReferenceRow, now, upsert
+from services.ingest.catalogue import Catalogue, ObjectRow, ReferenceRow, TableBaseRow, now, upsert
 
 if TYPE_CHECKING:
     import lance
@@ -86,6 +86,11 @@ def release(session: Session, table_key: str) -> None:
     referred = select(ReferenceRow.object).where(ReferenceRow.table_key == table_key)
     session.execute(update(ObjectRow).where(ObjectRow.key.in_(referred), ~ObjectRow.removed).values(last_used=now()))
     session.execute(delete(ReferenceRow).where(ReferenceRow.table_key == table_key))
+
+
+def is_base(session: Session, table_key: str) -> bool:
+    """Whether the table of a clone reads files of that one."""
+    return session.scalar(select(TableBaseRow.table_key).filter_by(base_key=table_key).limit(1)) is not None
 
 
 def use(session: Session, keys: Sequence[str], *, lent: bool = False) -> set[str]:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 
-from framehouse.runtime import jobs
+from framehouse.runtime import access, jobs
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import FailedPrecondition, InvalidArgument, NotFound
 from framehouse.store.bucket import bucket
@@ -17,7 +17,9 @@ from framehouse.v1 import dataset_pb2, ingest_pb2, job_pb2
 from services.ingest import adding, collecting, contents, datasets, fetch_requests, issues, references, uploads
 from services.ingest.catalogue import Catalogue
 from services.ingest.heads import in_use
-from services.ingest.names import check_slug, user_of
+from services.ingest.jobs import check_readable
+from services.ingest.names import check_slug, check_tag, user_of
+from services.ingest.stored_bytes import check_room
 
 DISPOSABLE = re.compile(r"(jobs|derived|statistics)/[0-9a-f]{32}/|tables/[0-9a-f]{32}\.lance/|packs/[0-9a-f]{32}")
 
@@ -42,12 +44,13 @@ class IngestService:
         return empty_pb2.Empty()
 
     async def ImportDataset(self, request: ingest_pb2.ImportDatasetRequest) -> operations_pb2.Operation:
-        user_of(request.parent)
+        access.check_user(user_of(request.parent))
         check_slug(request.dataset_id, "dataset_id")
         name = f"{request.parent}/datasets/{request.dataset_id}"
         await asyncio.to_thread(uploads.complete_key, self._catalogue, request.upload)
         if request.max_side < 0:
             raise InvalidArgument("max_side is negative; 0 normalises nothing", field="max_side")
+        check_tag(request.tag)
         if request.add == ingest_pb2.ADD_POLICY_UNSPECIFIED:
             await asyncio.to_thread(datasets.refuse_taken, self._catalogue, name)
         job = await jobs.start(
@@ -61,6 +64,9 @@ class IngestService:
         return operations_pb2.Operation(name=job)
 
     async def ListIssues(self, request: ingest_pb2.ListIssuesRequest) -> ingest_pb2.ListIssuesResponse:
+        if await asyncio.to_thread(issues.is_hidden, self._catalogue, request.parent):
+            # A failed import, which is known to the job server alone.
+            await check_readable(request.parent)
         return await asyncio.to_thread(issues.list_issues, bucket(), request)
 
     async def SendUpload(self, requests: AsyncIterator[ingest_pb2.SendUploadRequest]) -> ingest_pb2.Upload:
@@ -69,10 +75,12 @@ class IngestService:
 
     async def FetchUpload(self, request: ingest_pb2.FetchUploadRequest) -> operations_pb2.Operation:
         await asyncio.to_thread(fetch_requests.check, request)
+        # How much it will be is not known yet.
+        await asyncio.to_thread(check_room, self._catalogue, 1)
         request_id = request.request_id or uuid.uuid4().hex
         job = await jobs.start(
             "FetchUpload",
-            await fetch_requests.set_aside(request, jobs.job_of(request_id)),
+            await fetch_requests.set_aside(request, jobs.job_of(request_id, access.owner())),
             queue="ingest",
             kind=job_pb2.JOB_KIND_FETCH,
             target=fetch_requests.title(request),

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, or_, select, update
 
+from framehouse.runtime import access
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import FailedPrecondition, InvalidArgument, NotFound, ServiceError, Unavailable
 from framehouse.runtime.telemetry import logger
@@ -19,6 +20,7 @@ from framehouse.store.bucket import bucket
 from framehouse.v1 import ingest_pb2
 from services.ingest.catalogue import Catalogue, UploadRow, now
 from services.ingest.names import upload_id
+from services.ingest.stored_bytes import check_room
 
 SINGLE_PART_BYTES = 16 << 20
 """Up to this size an upload goes in one piece, or in one call."""
@@ -46,6 +48,7 @@ def create(catalogue: Catalogue, request: ingest_pb2.CreateUploadRequest) -> ing
             field="size",
             reason="ARCHIVE_TOO_LARGE",
         )
+    check_room(catalogue, request.size)
     part_size = SINGLE_PART_BYTES
     while -(-request.size // part_size) > MAX_PARTS:
         part_size *= 2
@@ -67,6 +70,7 @@ def _opened(key: str, file_name: str, size: int, part_size: int, multipart: str 
         part_size=part_size,
         multipart_id=multipart,
         complete=False,
+        owner=access.owner(),
         create_time=began,
         expire_time=began + UPLOAD_LIFE,
     )
@@ -91,6 +95,7 @@ async def received(requests: AsyncIterator[ingest_pb2.SendUploadRequest]) -> tup
 
 def send(catalogue: Catalogue, file_name: str, data: bytearray) -> ingest_pb2.Upload:
     """Keeps a small upload whole."""
+    check_room(catalogue, len(data))
     # Open at first: where this process ends in between, the upload expires with what was written of it.
     row = _opened(uuid.uuid4().hex, file_name, len(data), SINGLE_PART_BYTES)
     with catalogue.session() as session:
@@ -99,10 +104,11 @@ def send(catalogue: Catalogue, file_name: str, data: bytearray) -> ingest_pb2.Up
     return _completed(catalogue, row)
 
 
-def add_fetched(catalogue: Catalogue, key: str, file_name: str, size: int) -> ingest_pb2.Upload:
+def add_fetched(catalogue: Catalogue, key: str, file_name: str, size: int, owner: str = "") -> ingest_pb2.Upload:
     """Enters an upload whose bytes the suite itself has put into the store. Safe to retry."""
     row = _opened(key, file_name, size, max(size, 1))
     row.complete = True
+    row.owner = owner
     with catalogue.session() as session:
         if session.get(UploadRow, key) is None:
             session.add(row)
@@ -141,6 +147,8 @@ def complete(catalogue: Catalogue, request: ingest_pb2.CompleteUploadRequest) ->
 def abort(catalogue: Catalogue, name: str) -> None:
     with catalogue.session() as session:
         row = session.get(UploadRow, upload_id(name))
+    if row is not None and not access.may_read(row.owner):
+        raise _unknown(name)
     if row is not None and not _give_up(catalogue, row):
         raise FailedPrecondition(f"{name} is complete; it can no longer be aborted", reason="UPLOAD_COMPLETE")
 
@@ -173,10 +181,10 @@ async def keep_expiring(catalogue: Catalogue, stop: asyncio.Event) -> None:
 
 
 def find(catalogue: Catalogue, name: str) -> UploadRow:
-    """The upload of that name, complete or still open, or `NOT_FOUND`."""
+    """The upload of that name, complete or still open, or `NOT_FOUND`, as those of others are."""
     with catalogue.session() as session:
         row = session.get(UploadRow, upload_id(name))
-    if row is None or not (row.complete or row.expire_time > now()):
+    if row is None or not (row.complete or row.expire_time > now()) or not access.may_read(row.owner):
         raise _unknown(name)
     return row
 

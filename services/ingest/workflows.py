@@ -71,6 +71,7 @@ class ImportDataset(Tracked):
                 uid=job,
                 table=committed.table,
                 issues=committed.issue_counts,
+                tag=request.tag,
             )
             try:
                 response.dataset.CopyFrom(await step(publish, dataset_pb2.Dataset))
@@ -97,7 +98,7 @@ async def _add(
 ) -> ingest_pb2.AddToDatasetResponse | None:
     """Adds to the dataset; None where there is no such dataset."""
     add = ingest_pb2.AddToDatasetRequest(
-        name=name, table=committed.table, policy=request.add, job=job, issues=committed.issue_counts
+        name=name, table=committed.table, policy=request.add, job=job, issues=committed.issue_counts, tag=request.tag
     )
     try:
         return await step(add, ingest_pb2.AddToDatasetResponse)
@@ -140,11 +141,11 @@ class ConvertArchive(Tracked):
             plan = await plan_archive(self, prefix, committed.table, request.write)
             response.losses.extend(plan.losses)
             return response
-        export, losses = await write_archive(
+        export = await write_archive(
             self, prefix, committed.table, request.write, f"exports/{job}", f"{request.write.format}.zip"
         )
         response.export = export.name
-        response.losses.extend(losses)
+        response.losses.extend(export.losses)
         return response
 
 

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from framehouse.runtime.config import settings
-from services.media import containers, findings
+from services.media import containers, findings, headers
 from services.media.findings import Remark, Unusable
 from services.media.pixels import PREVIEW_SIDE, Form, decode, forms_of, one_large, scaled
 
@@ -77,6 +77,8 @@ class Picture:
     """The form of a large image that was asked for."""
     remarks: tuple[Remark, ...]
     """What is worth knowing of it."""
+    look: int | None = None
+    """As `look_of` has it; None too where only the header was looked at."""
 
 
 def look(data: bytes, *, min_side: int, preview: bool, max_side: int | None = None) -> Picture:
@@ -87,6 +89,10 @@ def look(data: bytes, *, min_side: int, preview: bool, max_side: int | None = No
     with None nothing. A JPEG whose coded stream has wrong bits but is complete is not told from a sound one: the
     decoder carries on, as viewers do.
     """
+    if not preview and (found := headers.plain(data)) is not None:
+        format, width, height = found
+        findings.check_size(width, height, min_side)
+        return Picture(format, width, height, None, None, None, ())
     _remarks.texts = []
     try:
         return _look(data, min_side, preview, max_side)
@@ -139,7 +145,8 @@ def _look(data: bytes, min_side: int, preview: bool, max_side: int | None) -> Pi
         raise findings.truncated(name, len(data))
     if forms.transparent:
         remarks.append(findings.transparent(image.mode))
-    return Picture(name, width, height, orientation, forms.preview, forms.normalised, (*remarks, *_heard()))
+    remarks += _heard()
+    return Picture(name, width, height, orientation, forms.preview, forms.normalised, tuple(remarks), forms.look)
 
 
 def _look_raw(data: bytes, min_side: int, preview: bool, max_side: int | None) -> Picture:
@@ -163,7 +170,7 @@ def _look_raw(data: bytes, min_side: int, preview: bool, max_side: int | None) -
     except Exception as error:
         cause = error.args[0].decode().lower() if error.args and isinstance(error.args[0], bytes) else str(error)
         raise findings.corrupted("dng", len(data), cause) from None
-    return Picture("dng", width, height, orientation, forms.preview, forms.normalised, ())
+    return Picture("dng", width, height, orientation, forms.preview, forms.normalised, (), forms.look)
 
 
 def _sniff(data: bytes) -> tuple[str, str]:

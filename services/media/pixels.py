@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from PIL import Image, ImageFile
 
+from services.media.looks import look_of
+
 PREVIEW_SIDE = 256
 """Pixels of a preview's longest side; a smaller image keeps its size."""
 LARGE = 32_000_000
@@ -42,6 +44,8 @@ class Forms(NamedTuple):
     normalised: Form | None
     transparent: bool
     """Whether any pixel of the preview is."""
+    look: int | None
+    """As `look_of` has it."""
 
 
 def scaled(width: int, height: int, side: int) -> tuple[int, int]:
@@ -98,7 +102,7 @@ def forms_of(
     file = io.BytesIO()
     small.save(file, "WEBP", quality=80, method=0)
     transparent = small.mode == "RGBA" and small.getchannel("A").getextrema()[0] < 255  # type: ignore[operator]
-    return Forms(file.getvalue(), normalised, transparent)
+    return Forms(file.getvalue(), normalised, transparent, look_of(small))
 
 
 def _scalable(image: Image.Image) -> Image.Image:

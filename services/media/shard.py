@@ -170,6 +170,8 @@ def _looks(
     def begin(entry: Entry, digest: str) -> Result | Future[Result]:
         if entry.damage:
             return Unusable("ENTRY_DAMAGED", f"the entry is damaged: {entry.damage}", "make or send the archive again")
+        if not full:
+            return examine(entry.data)  # sooner done than given to a thread
         if digest not in known:
             return decoders().submit(examine, entry.data)
         row = known[digest].row
@@ -241,6 +243,7 @@ def _row(record: Record, entry: Entry, picture: Picture, digest: str) -> Record:
         "height": picture.height,
         "bytes": len(entry.data),
         "orientation": picture.orientation,
+        "look": picture.look,
         "original": {**original, "offset": entry.data_offset, "crc32": entry.crc32},
     }
 

@@ -36,6 +36,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "catalogue": catalogue.run,
     "changes": catalogue_changes.changes,
     "writers": catalogue_changes.writers,
+    "versions": catalogue_changes.versions,
 }
 
 BUILD = Path(__file__).parents[2] / "build"

@@ -117,7 +117,7 @@ def again(bench: Bench) -> Row:
                 stages = seconds_of_stages(job)
             bench.say(f"{count:,} images: {times[0][-1]:.2f} s, again {times[1][-1]:.2f} s")
             for turn in range(len(times)):
-                client.delete_dataset(f"bench-{turn}")
+                client.purge_dataset(client.delete_dataset(f"bench-{turn}").uid)
     first, second = (
         Series(name, "images/s", [count / taken for taken in some])
         for name, some in zip(("first import", "second import"), times, strict=True)
@@ -142,5 +142,5 @@ def import_photos(client: Client, archive: Path, count: int) -> job_pb2.JobMetad
     imported = client.import_dataset(upload, "bench-images")
     assert imported.dataset.image_count == count, imported
     job = read_job(client, imported.dataset.uid)
-    client.delete_dataset("bench-images")
+    client.purge_dataset(client.delete_dataset("bench-images").uid)
     return job

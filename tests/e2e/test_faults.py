@@ -36,9 +36,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows(client: Client, name: str) -> pa.Table:
-    """All that is known of a dataset but where its bytes lie, by path."""
+    """All that is known of a dataset but where its bytes lie and what brought them, by path."""
     table = open_table(f"tables/{client.get_dataset(name).uid}.lance").to_table()
-    return table.drop_columns(list(PLACES)).sort_by("path")
+    return table.drop_columns([*PLACES, "import_job"]).sort_by("path")
 
 
 @pytest.fixture(scope="module")

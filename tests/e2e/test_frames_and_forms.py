@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageOps
 from pycocotools import mask as peer
 
 from framehouse.client import Client
+from framehouse.store.manifest import MANIFEST
 
 BOX = (20, 10, 40, 30)
 
@@ -52,7 +53,7 @@ def exported(client: Client, name: str, folder: Path, image_form: str) -> tuple[
     target = folder / f"{image_form}.zip"
     client.export_dataset(name, "coco-instances", target, image_form=image_form)
     with zipfile.ZipFile(target) as archive:
-        files = {file.rpartition("/")[2]: archive.read(file) for file in archive.namelist()}
+        files = {file.rpartition("/")[2]: archive.read(file) for file in archive.namelist() if file != MANIFEST}
     return json.loads(files.pop("instances_train.json")), files
 
 

@@ -63,7 +63,7 @@ def test_every_issue_of_a_dataset_can_be_seen_until_it_is_deleted(
 
     job = f"jobs/{client.get_dataset(unique_name).uid}"
     assert len(list(client.list_issues(job))) == 4
-    client.delete_dataset(unique_name)
+    client.purge_dataset(client.delete_dataset(unique_name).uid)
     with pytest.raises(NotFound):
         list(client.list_issues(job))
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
+from framehouse.client import Client
 from tests.samples import draw_dataset
 
 Framehouse = Callable[..., subprocess.CompletedProcess[str]]
@@ -151,13 +152,44 @@ def test_the_same_export_twice_is_the_same_bytes(framehouse: Framehouse, tmp_pat
 
 
 def test_a_deleted_dataset_is_gone_and_its_name_is_free(
-    framehouse: Framehouse, tmp_path: Path, unique_name: str
+    client: Client, framehouse: Framehouse, tmp_path: Path, unique_name: str
 ) -> None:
     draw_dataset(tmp_path / "shapes", images=5)
-    run(framehouse, "import", str(tmp_path / "shapes"), "--name", unique_name)
-    assert framehouse("delete", unique_name, "--yes").returncode == 0
+    client.import_dataset(tmp_path / "shapes", unique_name)
+    assert "purgeTime" in run(framehouse, "delete", unique_name)
     assert framehouse("show", unique_name).returncode == 1
-    run(framehouse, "import", str(tmp_path / "shapes"), "--name", unique_name)
+    client.import_dataset(tmp_path / "shapes", unique_name)
+    other = run(framehouse, "restore", unique_name, "--as", f"{unique_name}-2")
+    assert (other["name"], other["imageCount"]) == (f"users/local/datasets/{unique_name}-2", 5)
+    refused = framehouse("delete", unique_name, "--purge")
+    assert (refused.returncode, "--yes" in refused.stderr) == (1, True)
+    run(framehouse, "delete", unique_name, "--purge", "--yes")
+    trash = run(framehouse, "datasets", "--trash", "--filter", f'name = "{unique_name}*"')
+    assert trash == {"datasets": []}
+
+
+def test_a_clone_outlives_its_source_and_is_exported(
+    client: Client, framehouse: Framehouse, tmp_path: Path, unique_name: str
+) -> None:
+    draw_dataset(tmp_path / "shapes", images=6)
+    client.import_dataset(tmp_path / "shapes", unique_name)
+    edited = run(framehouse, "edit", unique_name, "--license", "cc-by-sa-4.0", "--title", "Shapes", "--public")
+    assert (edited["license"], edited["visibility"]) == ("CC-BY-SA-4.0", "VISIBILITY_PUBLIC")
+    copy = f"{unique_name}-copy"
+    cloned = run(framehouse, "clone", f"fh://local/datasets/{unique_name}", copy)
+    assert (cloned["clonedFrom"], cloned["licenseLocked"]) == (f"users/local/datasets/{unique_name}", True)
+    assert client.star_dataset(copy).star_count == 1
+    before = client.statistics(unique_name)
+    left = client.change_images(copy, "split = val", remove=True).dataset.image_count
+    assert 0 < left < 6
+    assert client.statistics(unique_name) == before
+    client.purge_dataset(client.delete_dataset(unique_name).uid)
+    assert [image.path for image in client.list_images(copy, "label:*")]
+    assert client.statistics(copy).image_count == left
+    exported = client.export_dataset(copy, "coco-instances", tmp_path / "out")
+    assert exported.export.image_count == left
+    assert len(list((tmp_path / "out").rglob("*.jpg"))) == left
+    client.purge_dataset(client.delete_dataset(copy).uid)
 
 
 def test_jobs_and_formats_are_listed(framehouse: Framehouse) -> None:

@@ -43,6 +43,11 @@ def late() -> datetime:
     return now() + timedelta(minutes=1)
 
 
+def purge(client: Client, name: str) -> None:
+    """Removes a dataset for ever."""
+    client.purge_dataset(client.delete_dataset(name).uid)
+
+
 def objects(dataset: dataset_pb2.Dataset) -> set[str]:
     rows = open_table(f"tables/{dataset.uid}.lance").to_table(columns=["original", "preview"])
     return {row[name]["object"] for row in rows.to_pylist() for name in ("original", "preview")}
@@ -61,7 +66,7 @@ def test_an_archive_that_is_imported_twice_is_stored_once(
     assert objects(second) == needed
     assert needed == {f"packs/{uploads[0]}", *bucket.keys(f"derived/{first.uid}/")}
 
-    client.delete_dataset(first.name)
+    purge(client, first.name)
     assert collect(bucket, catalogue, late(), upload=uploads[0]) == 0
     assert collect(bucket, catalogue, late(), job=first.uid) == 0
     assert collect(bucket, catalogue, late(), upload=uploads[1]) == 1
@@ -70,8 +75,11 @@ def test_an_archive_that_is_imported_twice_is_stored_once(
     third = client.import_dataset(ingest_pb2.Upload(name=f"uploads/{uploads[0]}"), unique_name).dataset
     assert objects(third) == needed
 
-    client.delete_dataset(second.name)
-    client.delete_dataset(third.name)
+    purge(client, second.name)
+    assert collect(bucket, catalogue, late(), upload=uploads[0]) == 0
+    in_trash = client.delete_dataset(third.name)
+    assert collect(bucket, catalogue, late(), upload=uploads[0]) == 0
+    client.purge_dataset(in_trash.uid)
     assert all(bucket.size(key) for key in needed)
     collect(bucket, catalogue, late(), upload=uploads[0])
     collect(bucket, catalogue, late(), job=first.uid)

@@ -4,6 +4,7 @@ All of it in one process of Datumaro's, which lives in an environment of its own
 """
 
 import json
+import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from scene import LABELS, Item, assert_same, compared, dataset, for_peer, scene
 
 from framehouse.annotations.splits import canonical_split
+from framehouse.store.manifest import MANIFEST, Manifest
 from services.conversion.registry import all_formats
 from tests.peers import datumaro_environment
 from tests.unit.formats.whole_way import folder, read, write
@@ -90,8 +92,7 @@ class Case:
 CASES = [
     # It takes the folder of a label file for the split, and lists label files, not images.
     Case("ultralytics-detect", "yolo", {"box"}, "yolo_ultralytics", folders=False, images=has_label_file),
-    # It refuses a dataset with an image without a label file, where Darknet takes it for one with nothing in it.
-    Case("yolo-darknet", "yolo", {"box"}, splits=("train", "val"), images=has_label_file),
+    Case("yolo-darknet", "yolo", {"box"}, splits=("train", "val")),
     # The folder is the class, for both; what lies deeper is a class of its own for Datumaro.
     Case(
         "ultralytics-classify",
@@ -180,6 +181,11 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Exchange:
             file = folder / "ours" / case.name / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
+        # As every archive has it; Datumaro is to leave it alone.
+        manifest = Manifest({"format": case.format})
+        for name, data in files.items():
+            manifest.add(name, len(data), zlib.crc32(data), None)
+        (folder / "ours" / case.name / MANIFEST).write_bytes(zlib.decompress(manifest.end()[0].read(), -zlib.MAX_WBITS))
         place = folder / "ours" / case.name / case.place
         wishes["read"].append({"folder": str(place), "format": case.peer})
         if case.written_as != "":

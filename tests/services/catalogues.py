@@ -31,16 +31,18 @@ def postgresql() -> Iterator[str | None]:
     if not all(programs):
         yield None
         return
-    # It refuses to be run by root.
-    user = "postgres" if os.getuid() == 0 else None
+    # It refuses to be run by root. `subprocess` itself would fork for another user, which a process with gRPC in it
+    # does not always survive.
+    user = "postgres" if os.getuid() == 0 else ""
+    by_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
     with tempfile.TemporaryDirectory(prefix="catalogue-") as folder:
         if user:
             shutil.chown(folder, user)
         options = ["--auth=trust", "--no-sync", "--username=tests", "--encoding=UTF8"]
-        initdb = [str(programs[0]), *options, f"--pgdata={folder}/data"]
-        subprocess.run(initdb, check=True, capture_output=True, user=user, cwd=folder)
+        initdb = [*by_user, str(programs[0]), *options, f"--pgdata={folder}/data"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
         arguments = [f"-D{folder}/data", f"-k{folder}", "-cfsync=off", "-clisten_addresses="]
-        server = subprocess.Popen([str(programs[1]), *arguments], user=user, cwd=folder, stderr=subprocess.DEVNULL)
+        server = subprocess.Popen([*by_user, str(programs[1]), *arguments], cwd=folder, stderr=subprocess.DEVNULL)
         url = f"postgresql+psycopg://tests@/postgres?host={folder}"
         try:
             _wait(url)

@@ -1,6 +1,5 @@
 """Adding to a dataset: what becomes of every image, on real tables in the real store."""
 
-import asyncio
 import json
 import subprocess
 import uuid
@@ -24,7 +23,7 @@ from framehouse.runtime.errors import FailedPrecondition, NotFound
 from framehouse.store.bucket import Bucket
 from framehouse.store.tables import change, commit, open_table, write_fragments
 from framehouse.v1 import annotation_pb2, dataset_pb2, ingest_pb2
-from services.ingest import adding, datasets
+from services.ingest import adding, datasets, trash
 from services.ingest.catalogue import Catalogue, ImportRow
 from services.ingest.heads import in_use
 
@@ -318,14 +317,14 @@ def test_adds_at_the_same_time_all_land(own: Datasets) -> None:
     assert own.head().count_rows() == 9
 
 
-def test_a_deleted_dataset_takes_its_imports_along(own: Datasets, bucket: Bucket) -> None:
+def test_a_purged_dataset_takes_its_imports_along(own: Datasets, bucket: Bucket) -> None:
     made = own.make(BASE)
     request = own.request(INCOMING)
     adding.add(own.catalogue, request)
     for job in (made.uid, request.job):
         bucket.put(f"imports/{job}/issues", b"-")
-    delete = dataset_pb2.DeleteDatasetRequest(name=NAME)
-    asyncio.run(datasets.DatasetService(own.catalogue).DeleteDataset(delete))
+    trash.discard(own.catalogue, dataset_pb2.DeleteDatasetRequest(name=NAME))
+    trash.purge(own.catalogue, dataset_pb2.PurgeDatasetRequest(parent="users/local", uid=made.uid))
     with own.catalogue.session() as session:
         assert session.get(ImportRow, request.job) is None
     assert [key for job in (made.uid, request.job) for key in bucket.keys(f"imports/{job}/")] == []

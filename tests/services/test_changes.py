@@ -5,7 +5,7 @@ import json
 import subprocess
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,16 @@ class Dataset:
         self.uid = uuid.uuid4().hex
         self.key = f"tables/{self.uid}.lance"
 
-    def publish(self, rows: list[dict[str, Any]], fragment: int = 4) -> "Dataset":
+    def publish(
+        self, rows: list[dict[str, Any]], fragment: int = 4, labels: Sequence[str] = ("car", "bus")
+    ) -> "Dataset":
         table = pa.Table.from_pylist(rows, DATASET_SCHEMA)
         fragments = [
             one
             for first in range(0, len(rows), fragment)
             for one in write_fragments(self.key, table.slice(first, fragment).combine_chunks(), DATASET_SCHEMA)
         ]
-        schema = with_labels(DATASET_SCHEMA, label_schema(("car", "bus")))
+        schema = with_labels(DATASET_SCHEMA, label_schema(labels))
         version = commit(self.key, schema, fragments, {"framehouse.job": self.uid})
         counts = [annotation_pb2.IssueCount(code="A", severity=annotation_pb2.SEVERITY_INFO, count=1)]
         where = dataset_pb2.Table(key=self.key, version=version)

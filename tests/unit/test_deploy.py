@@ -80,10 +80,18 @@ def test_a_secret_that_a_service_lacks_or_has_no_need_of_is_named(objects: list[
         volume["secret"]["items"] = [
             {"key": key, "path": key} for key in ("framehouse_store_access_key", "framehouse_database_url")
         ]
-    key, secret, sign = "framehouse_store_access_key", "framehouse_store_secret_key", "framehouse_url_signing_key"
+    every = "framehouse_identity_key, framehouse_store_access_key, framehouse_store_secret_key"
     assert list(faults(objects)) == [
-        f"Deployment/gateway spec.template.spec.volumes: must give it {key}, {secret}, {sign} and no other secret",
-        f"Deployment/media spec.template.spec.volumes: must give it {key}, {secret} and no other secret",
+        f"Deployment/gateway spec.template.spec.volumes: must give it {every}, framehouse_url_signing_key "
+        "and no other secret",
+        f"Deployment/media spec.template.spec.volumes: must give it {every} and no other secret",
+    ]
+
+
+def test_a_base_that_asks_for_no_keys_is_a_fault(objects: list[Object]) -> None:
+    find(objects, "ConfigMap", "framehouse-settings")["data"]["FRAMEHOUSE_AUTH"] = "none"
+    assert list(faults(objects)) == [
+        "ConfigMap/framehouse-settings data.FRAMEHOUSE_AUTH: must be api_key: the pods listen on more than loopback"
     ]
 
 
@@ -121,6 +129,8 @@ def test_a_service_reads_the_secret_from_its_mounted_files(
     assert read.store_secret_key.get_secret_value() == made["framehouse_store_secret_key"]
     assert read.database_url.get_secret_value() == made["framehouse_database_url"]
     assert read.url_signing_key.get_secret_value() == made["framehouse_url_signing_key"]
+    assert read.identity_key.get_secret_value() == made["framehouse_identity_key"]
+    assert read.admin_key.get_secret_value() == made["framehouse_admin_key"]
 
 
 def test_a_container_told_an_unknown_name_says_which_there_are() -> None:

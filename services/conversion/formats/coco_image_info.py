@@ -10,6 +10,7 @@ from framehouse.store.issues import INFO, IssueLog
 from services.conversion import coco, coco_files, coco_writing
 from services.conversion.archive import Archive
 from services.conversion.format import Format, Holds, LabelSource, ReadPlan, Rows
+from services.conversion.unpacked import fetch
 
 TASK = "image_info"
 BEGINNING = 1 << 10
@@ -20,7 +21,13 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     files = coco_files.find_files(archive, TASK, issues)
     for file in files:
         span = file.outline.members.get("annotations")
-        if span and archive.bucket.get_range(file.key, file.offset + span.start + 1, BEGINNING).lstrip()[:1] == b"{":
+        if (
+            span
+            and fetch(
+                archive.bucket, file.key, file.offset + span.start + 1, min(BEGINNING, span.end - span.start - 1)
+            ).lstrip()[:1]
+            == b"{"
+        ):
             text = "the file has annotations, which this format does not hold; they were not read"
             issues.add("FIELDS_NOT_READ", INFO, file.path, text, "import the file as the format of its task", span.line)
     found = coco.plan_files(archive, files, issues)

@@ -246,12 +246,13 @@ FORMAT = Format(
     default_split=writing.DEFAULT_SPLIT,
     columns=("kind", "label", "bbox", "rings", "rle", "rle_size", "rotation", "visibility"),
     plan_columns=("bbox", "rotation"),
-    image_columns=("source", "bytes"),
+    image_columns=("source", "bytes", "hash"),
     scan_columns=("rings",),
     scan=writing.scan,
     prepare=writing.prepare,
     write=writing.write,
     finish=writing.finish,
+    options=("write.image_urls",),
     layout="""
 dataset.ndjson
 images/<split>/<name>

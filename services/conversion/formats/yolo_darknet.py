@@ -147,7 +147,10 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
 
 def write(rows: Rows, bundle: BundleWriter) -> None:
     """Boxes, and the lists of images."""
-    files.write_boxes(rows, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks], bundle)
+    has_file = files.write_boxes(rows, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks], bundle)
+    # Datumaro refuses an image without a label file. One with nothing but the end of a line says nothing, to us too.
+    unknown = rows.images["label_path"].filter(pa.array(~has_file))
+    bundle.files(unknown, b"\n" * len(unknown), np.arange(len(unknown) + 1))
     targets = rows.images["target"].combine_chunks()
     for split in ("train", "valid"):
         mine = targets.filter(pc.starts_with(targets, f"obj_{split}_data/"))
@@ -189,5 +192,7 @@ obj_train_data/1.txt
         "Paths in obj.data and in the lists begin with `data/`, as Darknet expects them; read, any end of them that "
         "exists is taken.",
         "Coordinates are relative to the upright image and written with six decimals: 0.004 pixels in 4096.",
+        "Every image has a label file, since others refuse one without: empty where somebody looked and found nothing, "
+        "an empty line where nobody looked. Read, an image without a file is one that nobody looked at.",
     ),
 )

@@ -4,7 +4,7 @@ Computed by columns, so that two tables are compared without laying their rows s
 annotations and their ids are no part of it: they change whenever a tool writes its files again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,15 @@ def fingerprints(rows: Mapping[str, pa.Array], labels: NDArray[np.int32]) -> Has
             values = pa.array(np.append(labels, np.int32(-1))[values.to_numpy(zero_copy_only=False)])
         annotation += _mixed(_hashes(values) + mark)
     return _sums(_mixed(annotation), counts)
+
+
+def annotation_hashes(rows: Mapping[str, pa.Array], columns: Sequence[str]) -> Hashes:
+    """64 bits for each annotation of a table's rows, of these of its list columns."""
+    hashes = np.zeros(int(lengths(rows["annotation_id"]).sum()), np.uint64)
+    marks = _GAMMA * np.arange(1, len(columns) + 1, dtype=np.uint64)
+    for name, mark in zip(columns, marks, strict=True):
+        hashes += _mixed(_hashes(rows[name].flatten()) + mark)
+    return hashes
 
 
 def _hashes(values: pa.Array) -> Hashes:

@@ -42,6 +42,7 @@ MEDIA_SCHEMA = pa.schema(
         pa.field("height", pa.int32()),
         pa.field("bytes", pa.int64()),
         pa.field("orientation", pa.int8()),
+        pa.field("look", pa.uint64()),
         pa.field("original", RANGE),
         pa.field("normalised", NORMALISED),
         pa.field("preview", RANGE),

@@ -104,6 +104,7 @@ IMAGE_FIELDS = [
     pa.field("height", pa.int32()),
     pa.field("bytes", pa.int64()),
     pa.field("orientation", pa.int8()),  # EXIF orientation found, 1 to 8; null for none
+    pa.field("look", pa.uint64()),  # perceptual hash, never 0; null where there is nothing to see, or no bytes
     pa.field("original", RANGE),  # null where there are no bytes, or only the normalised ones were kept
     pa.field("normalised", NORMALISED),  # null where the original is small enough; coordinates are not in its pixels
     pa.field("preview", RANGE),
@@ -111,6 +112,7 @@ IMAGE_FIELDS = [
     pa.field("image_attributes", pa.string()),  # a JSON object; null for none
     pa.field("source", pa.string()),  # a JSON object: what the source's format needs to be written again
     pa.field("state", pa.int8()),
+    pa.field("import_job", pa.string()),  # id of the job that it came in by; null for none
 ]
 """What is known of one image."""
 

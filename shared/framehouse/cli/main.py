@@ -4,13 +4,31 @@
 130: Ctrl-C.
 """
 
+import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from framehouse.cli.commands import archives, changes, datasets, duplicates, formats, images, issues, jobs, probe, suite
+from framehouse.cli.commands import (
+    archives,
+    changes,
+    classes,
+    datasets,
+    duplicates,
+    exports,
+    formats,
+    images,
+    issues,
+    jobs,
+    keys,
+    probe,
+    recipes,
+    suite,
+    versions,
+)
 
 
 class _Commands(TyperGroup):
@@ -30,8 +48,39 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (suite, archives, datasets, images, changes, duplicates, probe, issues, jobs, formats):
+for group in (
+    suite,
+    archives,
+    exports,
+    recipes,
+    datasets,
+    images,
+    changes,
+    classes,
+    versions,
+    duplicates,
+    probe,
+    issues,
+    jobs,
+    formats,
+    keys,
+):
     group.register(app)
+
+
+@app.callback()
+def options(
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the key for a suite that asks for one; without it FRAMEHOUSE_API_KEY has the key, or "
+            "FRAMEHOUSE_API_KEY_FILE names its file."
+        ),
+    ] = None,
+) -> None:
+    if api_key_file is not None:
+        os.environ["FRAMEHOUSE_API_KEY_FILE"] = str(api_key_file)
+        os.environ.pop("FRAMEHOUSE_API_KEY", None)
 
 
 def main() -> None:

@@ -47,13 +47,14 @@ def plain(message: Message) -> dict[str, Any]:
 
 def response(operation: operations_pb2.Operation) -> Message:
     """What a job that ended well answered with."""
-    from framehouse.v1 import export_pb2, ingest_pb2
+    from framehouse.v1 import dataset_pb2, export_pb2, ingest_pb2
 
     kinds: tuple[type[Message], ...] = (
         ingest_pb2.ImportDatasetResponse,
         ingest_pb2.Upload,
         conversion_pb2.ConvertArchiveResponse,
         export_pb2.ExportDatasetResponse,
+        dataset_pb2.Version,
     )
     answer = next(kind() for kind in kinds if operation.response.Is(kind.DESCRIPTOR))
     operation.response.Unpack(answer)

@@ -1,8 +1,13 @@
-"""Where a suite is: the address given, the environment's, the one that runs on this machine, or the usual one."""
+"""Where a suite is, and the key that it may ask for.
+
+The address given, the environment's, the one that runs on this machine, or the usual one; the key likewise.
+"""
 
 import json
 import os
 from pathlib import Path
+
+from framehouse.client.errors import InvalidArgument
 
 USUAL_ADDRESS = "127.0.0.1:50050"
 
@@ -25,7 +30,37 @@ def find_address(address: str | None = None) -> str:
     """host:port of the gateway to call."""
     if named := address or os.environ.get("FRAMEHOUSE_ADDRESS"):
         return named
+    return _address_here() or USUAL_ADDRESS
+
+
+def _address_here() -> str:
+    """Of the suite that runs on this user's data folder; empty where none does."""
     try:
         return str(json.loads(state_file(data_folder()).read_text())["addresses"]["gateway"])
     except (OSError, ValueError, KeyError):
-        return USUAL_ADDRESS
+        return ""
+
+
+def find_api_key(address: str) -> str:
+    """The key for the suite at host:port: that of `FRAMEHOUSE_API_KEY`, or in the file that `FRAMEHOUSE_API_KEY_FILE`
+    names, else the one that the suite of this user's data folder keeps there. Empty where there is none.
+    """
+    if key := os.environ.get("FRAMEHOUSE_API_KEY", "").strip():
+        return key
+    if named := os.environ.get("FRAMEHOUSE_API_KEY_FILE"):
+        try:
+            return Path(named).expanduser().read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise InvalidArgument(f"the file of the key, {named!r}, cannot be read: {why}") from error
+    if address == _address_here():
+        try:
+            return admin_key_file(data_folder()).read_text().strip()
+        except OSError:
+            pass
+    return ""
+
+
+def admin_key_file(folder: Path) -> Path:
+    """Where a suite that was started on a data folder and asks for keys keeps its first one, for its owner alone."""
+    return folder / "secrets" / "admin_key"

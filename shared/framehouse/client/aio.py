@@ -5,12 +5,11 @@ converts cancels the job.
 """
 
 import asyncio
-import os
-import threading
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing, nullcontext, suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -20,8 +19,8 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 
-from framehouse.client import images, progress, transfer
-from framehouse.client.address import find_address
+from framehouse.client import downloading, images, progress, transfer
+from framehouse.client.address import find_address, find_api_key
 from framehouse.client.connection import DEADLINE_SECONDS, Connection
 from framehouse.client.errors import (
     AlreadyExists,
@@ -32,13 +31,20 @@ from framehouse.client.errors import (
     NotFound,
     from_status,
 )
-from framehouse.client.names import USER, dataset_name, image_name
-from framehouse.client.options import ConvertChoices, ReadChoices, WriteChoices, read_options, write_options
+from framehouse.client.names import USER, dataset_name, image_name, recipe_name, version_name, versioned_name
+from framehouse.client.options import (
+    TASKS,
+    ConvertChoices,
+    ReadChoices,
+    WriteChoices,
+    read_options,
+    write_options,
+)
 from framehouse.client.packing import Archive, open_source
 from framehouse.client.progress import Progress, Report
 from framehouse.client.remote import Remote, is_remote, remote
 from framehouse.client.resuming import Bookmark, bookmark
-from framehouse.client.unpacking import check_target, unpack
+from framehouse.client.unpacking import check_target
 from framehouse.v1 import (
     annotation_pb2,
     conversion_pb2,
@@ -46,11 +52,14 @@ from framehouse.v1 import (
     export_pb2,
     ingest_pb2,
     job_pb2,
+    key_pb2,
     media_pb2,
+    recipe_pb2,
     statistics_pb2,
 )
 
 R = TypeVar("R", bound=Message)
+T = TypeVar("T")
 
 ADD: Mapping[str, ingest_pb2.AddPolicy] = {
     "": ingest_pb2.ADD_POLICY_UNSPECIFIED,
@@ -68,11 +77,30 @@ STATES: Mapping[str, dataset_pb2.ImageState] = {
     "unannotated": dataset_pb2.IMAGE_STATE_UNANNOTATED,
     "verified-empty": dataset_pb2.IMAGE_STATE_VERIFIED_EMPTY,
 }
+GROUPS: Mapping[str, dataset_pb2.SplitGroup] = {
+    "": dataset_pb2.SPLIT_GROUP_UNSPECIFIED,
+    "folder": dataset_pb2.SPLIT_GROUP_FOLDER,
+    "look": dataset_pb2.SPLIT_GROUP_LOOK,
+    "attribute": dataset_pb2.SPLIT_GROUP_ATTRIBUTE,
+}
+"""What keeps images together."""
+VISIBILITIES: Mapping[str, dataset_pb2.Visibility] = {
+    "": dataset_pb2.VISIBILITY_UNSPECIFIED,
+    "private": dataset_pb2.VISIBILITY_PRIVATE,
+    "public": dataset_pb2.VISIBILITY_PUBLIC,
+}
 RENDER_FORMATS: Mapping[str, media_pb2.RenderFormat] = {
     "webp": media_pb2.RENDER_FORMAT_WEBP,
     "jpeg": media_pb2.RENDER_FORMAT_JPEG,
     "png": media_pb2.RENDER_FORMAT_PNG,
 }
+SCOPES: Mapping[str, key_pb2.Scope] = {
+    "read": key_pb2.SCOPE_READ,
+    "write": key_pb2.SCOPE_WRITE,
+    "admin": key_pb2.SCOPE_ADMIN,
+}
+REWRITE_SECONDS = 600.0
+"""What a change may take that writes all annotations of a large dataset anew, whatever the deadline of calls."""
 CANCEL_SECONDS = 10.0
 _PIECE = 1 << 20
 """Bytes of one message of a small upload."""
@@ -88,15 +116,24 @@ _KEPT = "what was sent is kept, and the same command goes on where it stopped"
 class AsyncClient:
     """A connection to the suite whose gateway is at host:port; by default the one of this machine.
 
-    `deadline`: seconds that a call may take in all, repetitions while the suite is away included. All methods raise
-    `FramehouseError`. `resumes`: whether uploads that are cut off are remembered, in the user's state folder, and
-    continued.
+    `api_key`: what a suite is shown that asks for keys; by default what `FRAMEHOUSE_API_KEY` says, or the file that
+    `FRAMEHOUSE_API_KEY_FILE` names. `deadline`: seconds that a call may take in all, repetitions while the suite is
+    away included. All methods raise `FramehouseError`. `resumes`: whether uploads that are cut off are remembered, in
+    the user's state folder, and continued.
     """
 
-    def __init__(self, address: str | None = None, *, deadline: float = DEADLINE_SECONDS, resumes: bool = True) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        api_key: str | None = None,
+        deadline: float = DEADLINE_SECONDS,
+        resumes: bool = True,
+    ) -> None:
         self.address = find_address(address)
         self._resumes = resumes
-        self._connection = Connection(self.address, deadline)
+        key = find_api_key(self.address) if api_key is None else api_key
+        self._connection = Connection(self.address, deadline, key)
 
     async def __aenter__(self) -> Self:
         return self
@@ -230,6 +267,7 @@ class AsyncClient:
         max_side: int | None = None,
         drop_originals: bool = False,
         display_name: str = "",
+        tag: str = "",
         report: Report = progress.ignore,
         **choices: Unpack[ReadChoices],
     ) -> ingest_pb2.ImportDatasetResponse:
@@ -237,7 +275,8 @@ class AsyncClient:
 
         `add`: what happens where the dataset exists to images that it has otherwise: `replace`, `keep`, `rename` or
         `fail`; empty, the name must be free. `max_side`: larger images get a normalised form of so many pixels (unset:
-        4096, 0: none do); with `drop_originals` only that is kept of them.
+        4096, 0: none do); with `drop_originals` only that is kept of them. `tag`: a word by which the images of this
+        import are found again, as in the filter `import = monday`.
         """
         if add not in ADD:
             raise InvalidArgument(f"add is {add!r}", remedy=f"use one of: {', '.join(filter(None, ADD))}")
@@ -257,6 +296,7 @@ class AsyncClient:
             add=ADD[add],
             max_side=max_side,
             drop_originals=drop_originals,
+            tag=tag,
         )
         job = await self._call("IngestService/ImportDataset", request, operations_pb2.Operation)
         return await self._result(job, ingest_pb2.ImportDatasetResponse, report)
@@ -274,10 +314,17 @@ class AsyncClient:
 
     # --- datasets
 
-    async def list_datasets(self) -> list[dataset_pb2.Dataset]:
-        """All datasets, newest first."""
+    async def list_datasets(
+        self, filter: str = "", order_by: str = "", *, user: str = "", trash: bool = False
+    ) -> list[dataset_pb2.Dataset]:
+        """The datasets of a user, newest first unless another order is said; `user` is `-` for all users.
+
+        `trash`: those in the trash instead. Filters and orders are told of in `docs/catalogue.md`.
+        """
         found: list[dataset_pb2.Dataset] = []
-        request = dataset_pb2.ListDatasetsRequest(parent=USER, page_size=1000)
+        request = dataset_pb2.ListDatasetsRequest(
+            parent=_user(user), filter=filter, order_by=order_by, trash=trash, page_size=1000
+        )
         while True:
             page = await self._call("DatasetService/ListDatasets", request, dataset_pb2.ListDatasetsResponse)
             found.extend(page.datasets)
@@ -290,10 +337,92 @@ class AsyncClient:
         request = dataset_pb2.GetDatasetRequest(name=dataset_name(name))
         return await self._call("DatasetService/GetDataset", request, dataset_pb2.Dataset)
 
-    async def delete_dataset(self, name: str, etag: str = "") -> None:
-        """Removes a dataset; with `etag` only if it is still the one that was read."""
+    async def create_dataset(
+        self,
+        name: str,
+        *,
+        display_name: str = "",
+        description: str = "",
+        license: str = "",
+        visibility: str = "",
+        task: str = "",
+        labels: Sequence[str] = (),
+    ) -> dataset_pb2.Dataset:
+        """Makes a dataset without images, which imports add to. The rest is as `update_dataset` says."""
+        parent, _, dataset_id = dataset_name(name).partition("/datasets/")
+        dataset = dataset_pb2.Dataset(
+            display_name=display_name,
+            description=description,
+            license=license,
+            visibility=_choice("visibility", visibility, VISIBILITIES),
+            task=_choice("task", task, TASKS),
+            labels=annotation_pb2.LabelSchema(labels=[annotation_pb2.Label(name=label) for label in labels]),
+        )
+        request = dataset_pb2.CreateDatasetRequest(parent=parent, dataset_id=dataset_id, dataset=dataset)
+        return await self._call("DatasetService/CreateDataset", request, dataset_pb2.Dataset)
+
+    async def update_dataset(
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        description: str | None = None,
+        license: str | None = None,
+        visibility: str | None = None,
+        task: str | None = None,
+        etag: str = "",
+    ) -> dataset_pb2.Dataset:
+        """Changes what a dataset says of itself, as far as it is given; with `etag` only if it is still what was read.
+
+        `license`: as in `docs/catalogue.md`, empty for none. `visibility`: `private` or `public`. `task`: `detect`,
+        `segment`, `semantic`, `pose`, `obb`, `classify`, or `all`.
+        """
+        texts = {"display_name": display_name, "description": description, "license": license}
+        numbers = {
+            "visibility": None if visibility is None else _choice("visibility", visibility, VISIBILITIES),
+            "task": None if task is None else _choice("task", task, TASKS),
+        }
+        request = dataset_pb2.UpdateDatasetRequest(dataset=dataset_pb2.Dataset(name=dataset_name(name), etag=etag))
+        for field, value in (*texts.items(), *numbers.items()):
+            if value is not None:
+                setattr(request.dataset, field, value)
+                request.update_mask.paths.append(field)
+        if not request.update_mask.paths:
+            raise InvalidArgument("there is no change", remedy="say what is to be changed")
+        return await self._call("DatasetService/UpdateDataset", request, dataset_pb2.Dataset)
+
+    async def clone_dataset(self, source: str, name: str = "") -> dataset_pb2.Dataset:
+        """Makes a dataset of another one, or of a version of it (`ann/cars@3`), by reference.
+
+        Its name is that of the source, as one of the local user's, unless another one is given.
+        """
+        full, version = versioned_name(source)
+        parent, _, dataset_id = dataset_name(name or full.rpartition("/")[2]).partition("/datasets/")
+        request = dataset_pb2.CloneDatasetRequest(source=full, version=version, parent=parent, dataset_id=dataset_id)
+        return await self._call("DatasetService/CloneDataset", request, dataset_pb2.Dataset)
+
+    async def star_dataset(self, name: str, *, remove: bool = False) -> dataset_pb2.Dataset:
+        """Marks a dataset as one that the caller likes, or takes the mark away."""
+        request = dataset_pb2.StarDatasetRequest(name=dataset_name(name), remove=remove)
+        return await self._call("DatasetService/StarDataset", request, dataset_pb2.Dataset)
+
+    async def delete_dataset(self, name: str, etag: str = "") -> dataset_pb2.Dataset:
+        """Moves a dataset to the trash; with `etag` only if it is still the one that was read.
+
+        The answer's `uid` is what `restore_dataset` and `purge_dataset` know it by.
+        """
         request = dataset_pb2.DeleteDatasetRequest(name=dataset_name(name), etag=etag)
-        await self._call("DatasetService/DeleteDataset", request, empty_pb2.Empty)
+        return await self._call("DatasetService/DeleteDataset", request, dataset_pb2.Dataset)
+
+    async def restore_dataset(self, uid: str, name: str = "", *, user: str = "") -> dataset_pb2.Dataset:
+        """Takes a dataset of a user out of the trash, under the name that it had or, where that is taken, another."""
+        request = dataset_pb2.RestoreDatasetRequest(parent=_user(user), uid=uid, dataset_id=name)
+        return await self._call("DatasetService/RestoreDataset", request, dataset_pb2.Dataset)
+
+    async def purge_dataset(self, uid: str, *, user: str = "") -> None:
+        """Removes a dataset of a user's trash for ever."""
+        request = dataset_pb2.PurgeDatasetRequest(parent=_user(user), uid=uid)
+        await self._call("DatasetService/PurgeDataset", request, empty_pb2.Empty)
 
     async def statistics(self, name: str) -> statistics_pb2.Statistics:
         """The numbers of a dataset."""
@@ -321,30 +450,50 @@ class AsyncClient:
         request = media_pb2.ProbeImageRequest(data=data, file_name=file_name, min_side=min_side)
         return await self._call("MediaService/ProbeImage", request, media_pb2.ProbeImageResponse)
 
-    async def get_image(self, name: str, *, annotations: bool = False) -> dataset_pb2.Image:
-        """One image, with URLs of its bytes and its preview; `names.image_name` makes its name of its path."""
-        request = dataset_pb2.GetImageRequest(name=name, view=_view(annotations))
+    async def get_image(self, name: str, *, annotations: bool = False, all_tasks: bool = False) -> dataset_pb2.Image:
+        """One image, with URLs of its bytes and its preview; `names.image_name` makes its name of its path.
+
+        `annotations`: with those of the dataset's task; `all_tasks`: with all of them, whatever the task is.
+        """
+        request = dataset_pb2.GetImageRequest(name=name, view=_view(annotations, all_tasks))
         return await self._call("DatasetService/GetImage", request, dataset_pb2.Image)
 
     async def list_images(
-        self, name: str, filter: str = "", order_by: str = "", *, limit: int | None = None, annotations: bool = False
+        self,
+        name: str,
+        filter: str = "",
+        order_by: str = "",
+        *,
+        limit: int | None = None,
+        annotations: bool = False,
+        all_tasks: bool = False,
     ) -> AsyncGenerator[dataset_pb2.Image, None]:
         """The images of a dataset that a filter selects, `limit` at most, all as they were when the first was read.
 
-        `filter`: for instance `split = val AND label:car`; `order_by`: for instance `size desc, path`. Both are
-        told of in `docs/catalogue.md`. The URLs of an image are those of the time at which it was read.
+        `name` may name a version, as `cars@3`. `filter`: for instance `split = val AND label:car`; `order_by`: for
+        instance `size desc, path`. Both are told of in `docs/catalogue.md`. `annotations`: with those of the dataset's
+        task; `all_tasks`: with all of them. The URLs of an image are those of the time at which it was read.
         """
-        async with aclosing(self.image_pages(name, filter, order_by, limit=limit, annotations=annotations)) as pages:
+        wanted = self.image_pages(name, filter, order_by, limit=limit, annotations=annotations, all_tasks=all_tasks)
+        async with aclosing(wanted) as pages:
             async for page in pages:
                 for image in page.images:
                     yield image
 
     async def image_pages(
-        self, name: str, filter: str = "", order_by: str = "", *, limit: int | None = None, annotations: bool = False
+        self,
+        name: str,
+        filter: str = "",
+        order_by: str = "",
+        *,
+        limit: int | None = None,
+        annotations: bool = False,
+        all_tasks: bool = False,
     ) -> AsyncGenerator[dataset_pb2.ListImagesResponse, None]:
         """What `list_images` goes through, page by page, each with the number of all images that are selected."""
+        parent, version = versioned_name(name)
         request = dataset_pb2.ListImagesRequest(
-            parent=dataset_name(name), filter=filter, order_by=order_by, view=_view(annotations)
+            parent=parent, version=version, filter=filter, order_by=order_by, view=_view(annotations, all_tasks)
         )
         left = limit
         while left is None or left > 0:
@@ -355,6 +504,64 @@ class AsyncClient:
                 return
             left = None if left is None else left - len(page.images)
             request.page_token = page.next_page_token
+
+    async def update_annotations(
+        self,
+        name: str,
+        annotations: Sequence[dataset_pb2.Annotation],
+        *,
+        verified_empty: bool = False,
+        etag: str = "",
+    ) -> dataset_pb2.Image:
+        """Replaces all annotations of an image, those of other tasks too; `get_image` with `all_tasks` reads them.
+
+        An id of 0 takes the next free one. `verified_empty`: with no annotations, that somebody looked.
+        """
+        request = dataset_pb2.UpdateAnnotationsRequest(
+            image=name, annotations=annotations, verified_empty=verified_empty, etag=etag
+        )
+        return await self._call("DatasetService/UpdateAnnotations", request, dataset_pb2.Image)
+
+    async def list_removals(self, name: str) -> AsyncGenerator[dataset_pb2.Removal, None]:
+        """The removals of images from a dataset that can be taken back, newest first."""
+        request = dataset_pb2.ListRemovalsRequest(parent=dataset_name(name), page_size=1000)
+        while True:
+            page = await self._call("DatasetService/ListRemovals", request, dataset_pb2.ListRemovalsResponse)
+            for removal in page.removals:
+                yield removal
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def restore_images(
+        self,
+        name: str,
+        filter: str = "",
+        *,
+        removal: str = "",
+        images: Sequence[str] = (),
+        etag: str = "",
+        validate_only: bool = False,
+    ) -> dataset_pb2.ChangeImagesResponse:
+        """Puts removed images back: those that a filter selects, `*` for all, of one removal, or by path or name.
+
+        `removal`: the name of one, or the last part of it.
+        """
+        if bool(filter) + bool(removal) + bool(images) != 1:
+            raise InvalidArgument(
+                "no images are selected, or in two ways", remedy="give a filter, * for all, a removal, or paths"
+            )
+        parent = dataset_name(name)
+        request = dataset_pb2.RestoreImagesRequest(parent=parent, etag=etag, validate_only=validate_only)
+        if removal:
+            request.removal = removal if "/" in removal else f"{parent}/removals/{removal}"
+        elif filter:
+            request.filter = filter
+        else:
+            request.images.names.extend(
+                one if one.startswith(f"{parent}/images/") else image_name(parent, one) for one in images
+            )
+        return await self._call("DatasetService/RestoreImages", request, dataset_pb2.ChangeImagesResponse)
 
     async def read_image(self, name: str) -> bytes:
         """The file of an image: as it came in, or its normalised form where only that was kept."""
@@ -402,9 +609,12 @@ class AsyncClient:
         found = await self._call("MediaService/GetThumbnail", request, httpbody_pb2.HttpBody)
         return bytes(found.data)
 
-    async def list_duplicates(self, name: str) -> AsyncGenerator[dataset_pb2.DuplicateGroup, None]:
-        """The images of a dataset that have the same bytes, as groups of two or more, the largest first."""
-        request = dataset_pb2.ListDuplicatesRequest(parent=dataset_name(name), page_size=1000)
+    async def list_duplicates(self, name: str, distance: int = 0) -> AsyncGenerator[dataset_pb2.DuplicateGroup, None]:
+        """The images of a dataset that have the same bytes, as groups of two or more, the largest first.
+
+        With a `distance` of 1 to 8 those that look alike: in so many bits of 64 their looks may differ.
+        """
+        request = dataset_pb2.ListDuplicatesRequest(parent=dataset_name(name), page_size=1000, distance=distance)
         while True:
             page = await self._call("DatasetService/ListDuplicates", request, dataset_pb2.ListDuplicatesResponse)
             for group in page.groups:
@@ -467,25 +677,141 @@ class AsyncClient:
         *,
         seed: int = 0,
         stratify: bool = False,
-        by_folder: bool = False,
+        group: str = "",
         etag: str = "",
         validate_only: bool = False,
     ) -> dataset_pb2.RedistributeSplitsResponse:
         """Deals the images out to splits anew, by their shares; without them train 0.8, val 0.2.
 
-        `stratify`: keeps the shares within each class. `by_folder`: images of one folder, as frames of one video are,
-        stay together; those of the same bytes always do. `validate_only` just says what the splits would be.
+        `stratify`: keeps the shares within each class. `group`: images of one `folder`, as frames of one video are,
+        stay together, or those that `look` alike, or have the same value of an attribute: `attribute:NAME`. Those of
+        the same bytes always do. `validate_only` just says what the splits would be.
         """
+        kind, _, attribute = group.partition(":")
+        if kind not in GROUPS or (kind == "attribute") != bool(attribute):
+            raise InvalidArgument(f"{group!r} is no group of images", remedy="say folder, look, or attribute:NAME")
         request = dataset_pb2.RedistributeSplitsRequest(
             name=dataset_name(name),
             shares=[dataset_pb2.SplitShare(split=split, share=share) for split, share in (shares or {}).items()],
             seed=seed,
             stratify=stratify,
-            group=dataset_pb2.SPLIT_GROUP_FOLDER if by_folder else dataset_pb2.SPLIT_GROUP_UNSPECIFIED,
+            group=GROUPS[kind],
+            group_attribute=attribute,
             etag=etag,
             validate_only=validate_only,
         )
         return await self._call("DatasetService/RedistributeSplits", request, dataset_pb2.RedistributeSplitsResponse)
+
+    # --- classes
+
+    async def list_classes(self, name: str) -> list[dataset_pb2.ClassCount]:
+        """The classes of a dataset in their order, with counts; `cars@3` asks for those of its version 3."""
+        parent, version = versioned_name(name)
+        request = dataset_pb2.ListClassesRequest(parent=parent, version=version)
+        response = await self._call("DatasetService/ListClasses", request, dataset_pb2.ListClassesResponse)
+        return list(response.classes)
+
+    async def change_classes(
+        self, name: str, changes: Sequence[dataset_pb2.ClassChange], *, etag: str = "", validate_only: bool = False
+    ) -> dataset_pb2.ChangeClassesResponse:
+        """Changes classes, one change after the other, all or nothing; answers with what each did to how many
+        annotations.
+
+        `changes`: made by the functions of `framehouse.client.classes`. `validate_only` just says what would happen.
+        """
+        request = dataset_pb2.ChangeClassesRequest(
+            parent=dataset_name(name), changes=changes, etag=etag, validate_only=validate_only
+        )
+        response = dataset_pb2.ChangeClassesResponse
+        return await self._call("DatasetService/ChangeClasses", request, response, REWRITE_SECONDS)
+
+    # --- versions
+
+    async def create_version(
+        self,
+        name: str,
+        description: str = "",
+        *,
+        etag: str = "",
+        wait: bool = True,
+        report: Report = progress.ignore,
+    ) -> dataset_pb2.Version:
+        """Makes a version of a dataset as it is, and waits until its snapshot is there, unless `wait` is false.
+
+        The version is there at once, and stays where the caller goes. With `etag` only where the dataset is still the
+        one that was read.
+        """
+        request = dataset_pb2.CreateVersionRequest(
+            parent=dataset_name(name), description=description, etag=etag, request_id=uuid.uuid4().hex
+        )
+        version = await self._call("DatasetService/CreateVersion", request, dataset_pb2.Version)
+        if not wait:
+            return version
+        # Where the job server is away, the job begins later.
+        with suppress(NotFound):
+            await self.wait(version.snapshot_job, report)
+        return await self._get_version(version.name)
+
+    async def get_version(self, name: str) -> dataset_pb2.Version:
+        """A version (`cars@3`), with a URL of its snapshot where that is there."""
+        return await self._get_version(version_name(name))
+
+    async def _get_version(self, name: str) -> dataset_pb2.Version:
+        request = dataset_pb2.GetVersionRequest(name=name)
+        return await self._call("DatasetService/GetVersion", request, dataset_pb2.Version)
+
+    async def list_versions(self, name: str) -> AsyncGenerator[dataset_pb2.Version, None]:
+        """The versions of a dataset, the newest first, without URLs."""
+        request = dataset_pb2.ListVersionsRequest(parent=dataset_name(name), page_size=1000)
+        while True:
+            page = await self._call("DatasetService/ListVersions", request, dataset_pb2.ListVersionsResponse)
+            for version in page.versions:
+                yield version
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def update_version(self, name: str, description: str, *, etag: str = "") -> dataset_pb2.Version:
+        """Gives a version (`cars@3`) another description; with `etag` only where it has the one that was read."""
+        version = dataset_pb2.Version(name=version_name(name), description=description, etag=etag)
+        request = dataset_pb2.UpdateVersionRequest(version=version)
+        return await self._call("DatasetService/UpdateVersion", request, dataset_pb2.Version)
+
+    async def compare_versions(self, base: str, other: str = "") -> dataset_pb2.CompareVersionsResponse:
+        """What is different from a version (`cars@1`) to another one of the same dataset, or to what the dataset is."""
+        version_name(base)
+        parent, number = versioned_name(base)
+        compared, against = versioned_name(other) if other else (parent, 0)
+        if compared != parent:
+            raise InvalidArgument(
+                f"{base!r} and {other!r} are of different datasets", remedy="name two versions of one of them"
+            )
+        request = dataset_pb2.CompareVersionsRequest(parent=parent, base=number, other=against)
+        return await self._call("DatasetService/CompareVersions", request, dataset_pb2.CompareVersionsResponse)
+
+    async def restore_version(self, name: str, *, etag: str = "") -> dataset_pb2.Dataset:
+        """Makes a dataset what a version of it is (`cars@1`); with `etag` only where it is the one that was read."""
+        request = dataset_pb2.RestoreVersionRequest(name=version_name(name), etag=etag)
+        return await self._call("DatasetService/RestoreVersion", request, dataset_pb2.Dataset)
+
+    async def download_snapshot(self, name: str, out: str | Path, report: Report = progress.ignore) -> Path:
+        """Fetches the snapshot of a version (`cars@3`) to a file."""
+        version = await self.get_version(name)
+        if not version.snapshot_url:
+            raise FailedPrecondition(
+                f"the snapshot of {name} is not written yet",
+                remedy=f"wait for {version.snapshot_job}",
+                reason="SNAPSHOT_PENDING",
+            )
+        target = Path(out)
+
+        def received(count: int) -> None:
+            report(Progress("download", "bytes", count, version.snapshot_size))
+
+        received(0)
+        written = await downloading.download_file(version.snapshot_url, version.snapshot_size, target, received)
+        report(Progress("download", "bytes", version.snapshot_size, version.snapshot_size, ended=True))
+        return written
 
     # --- issues of imports
 
@@ -531,23 +857,43 @@ class AsyncClient:
     async def preview_loss(
         self, name: str, format: str, **choices: Unpack[WriteChoices]
     ) -> conversion_pb2.PreviewLossResponse:
-        """What a format cannot hold of a dataset, and what would be done instead; nothing is written."""
-        request = conversion_pb2.PreviewLossRequest(dataset=dataset_name(name), write=write_options(format, **choices))
+        """What a format cannot hold of a dataset or a version of it, and what would be done instead; writes nothing."""
+        dataset, version = versioned_name(name)
+        request = conversion_pb2.PreviewLossRequest(
+            dataset=dataset, version=version, write=write_options(format, **choices)
+        )
         return await self._call("ConversionService/PreviewLoss", request, conversion_pb2.PreviewLossResponse)
 
     async def export_dataset(
         self,
         name: str,
-        format: str,
+        format: str = "",
         out: str | Path | None = None,
         *,
+        recipe: str = "",
+        volume_bytes: int = 0,
+        keep_seconds: int = 0,
         report: Report = progress.ignore,
         **choices: Unpack[WriteChoices],
     ) -> export_pb2.ExportDatasetResponse:
-        """Writes a dataset in a format, and fetches the archive where `out` is given, as `download` does."""
+        """Writes a dataset in a format, or a version of it (`cars@3`); fetches it to `out`, as `download` does.
+
+        `recipe`: what it is like where nothing else is said, the format too. `volume_bytes`: makes several archives of
+        so many bytes at most. `keep_seconds`: how long it is kept, 30 days at most. Where the same was exported
+        of the same data before and is still there, that is the answer.
+        """
         write = write_options(format, **choices)
         target = check_target(out)
-        request = export_pb2.ExportDatasetRequest(dataset=dataset_name(name), write=write, request_id=uuid.uuid4().hex)
+        dataset, version = versioned_name(name)
+        request = export_pb2.ExportDatasetRequest(
+            dataset=dataset,
+            version=version,
+            write=write,
+            recipe=recipe and recipe_name(recipe),
+            volume_bytes=volume_bytes,
+            keep_seconds=keep_seconds,
+            request_id=uuid.uuid4().hex,
+        )
         job = await self._call("ExportService/ExportDataset", request, operations_pb2.Operation)
         result = await self._result(job, export_pb2.ExportDatasetResponse, report)
         if target is not None:
@@ -585,45 +931,83 @@ class AsyncClient:
             await self.download(result.export, target, report)
         return result
 
-    async def get_export(self, name: str) -> export_pb2.Export:
-        """A finished archive, with a fresh URL to fetch it from."""
-        request = export_pb2.GetExportRequest(name=name)
+    async def get_export(self, name: str, url_seconds: int = 0) -> export_pb2.Export:
+        """A finished export, with fresh URLs to fetch it from, which live for `url_seconds`, 7 days at most."""
+        request = export_pb2.GetExportRequest(name=name, url_seconds=url_seconds)
         return await self._call("ExportService/GetExport", request, export_pb2.Export)
 
-    async def download(self, export: str, out: str | Path, report: Report = progress.ignore) -> Path:
+    async def list_exports(self, dataset: str = "") -> AsyncGenerator[export_pb2.Export, None]:
+        """The exports that are there, or those of a dataset, newest first, without URLs."""
+        request = export_pb2.ListExportsRequest(dataset=dataset and dataset_name(dataset), page_size=1000)
+        while True:
+            page = await self._call("ExportService/ListExports", request, export_pb2.ListExportsResponse)
+            for export in page.exports:
+                yield export
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def delete_export(self, name: str) -> None:
+        """Removes an export (`exports/...`) and its files."""
+        await self._call("ExportService/DeleteExport", export_pb2.DeleteExportRequest(name=name), empty_pb2.Empty)
+
+    async def download(self, export: str, out: str | Path, report: Report = progress.ignore) -> list[Path]:
         """Fetches an export (`exports/...`) as a file where `out` ends in `.zip`, else unpacked into the folder `out`.
 
-        Bytes of an attempt that was cut off are kept in `OUT.part` and not fetched again.
+        Volumes become `X-001.zip` … of `X.zip`. Bytes of an attempt that was cut off are kept beside `out` and not
+        fetched again. Answers with what was written.
         """
         target = check_target(out) or Path()
         found = await self.get_export(export)
-        is_file = target.suffix.lower() == ".zip"
-        # Named by the export, so that no other export's bytes are ever continued.
-        partial = target.parent / f".{target.name}.{export.rpartition('/')[2][:12]}.part"
-        report(Progress("download", "bytes", 0, found.size))
-        stop = threading.Event()
 
         def received(count: int) -> None:
-            loop.call_soon_threadsafe(report, Progress("download", "bytes", count, found.size))
+            report(Progress("download", "bytes", count, found.size))
 
-        loop = asyncio.get_running_loop()
-        try:
-            await asyncio.to_thread(transfer.fetch, found.url, found.size, partial, received, stop)
-            if is_file:
-                await asyncio.to_thread(os.replace, partial, target)
-            else:
-                await asyncio.to_thread(unpack, partial, target)
-                await asyncio.to_thread(partial.unlink)
-        except OSError as error:
-            raise InvalidArgument(
-                f"{str(target)!r} cannot be written: {(error.strerror or str(error)).lower()}",
-                remedy="name another place, or make room there",
-                reason="TARGET_UNWRITABLE",
-            ) from error
-        finally:
-            stop.set()
+        received(0)
+        written = await downloading.download(found, lambda: self.get_export(export), target, received)
         report(Progress("download", "bytes", found.size, found.size, ended=True))
-        return target
+        return written
+
+    # --- recipes
+
+    async def create_recipe(
+        self, name: str, format: str = "", *, display_name: str = "", **choices: Unpack[WriteChoices]
+    ) -> recipe_pb2.Recipe:
+        """Keeps what an export is to be like under a name, such as `training`."""
+        parent, _, recipe_id = recipe_name(name).partition("/recipes/")
+        recipe = recipe_pb2.Recipe(display_name=display_name, write=write_options(format, **choices))
+        request = recipe_pb2.CreateRecipeRequest(parent=parent, recipe_id=recipe_id, recipe=recipe)
+        return await self._call("RecipeService/CreateRecipe", request, recipe_pb2.Recipe)
+
+    async def update_recipe(
+        self, name: str, format: str = "", *, display_name: str = "", etag: str = "", **choices: Unpack[WriteChoices]
+    ) -> recipe_pb2.Recipe:
+        """Replaces a recipe; with `etag` only if it is still the one that was read."""
+        request = recipe_pb2.UpdateRecipeRequest()
+        request.recipe.name, request.recipe.display_name, request.recipe.etag = recipe_name(name), display_name, etag
+        request.recipe.write.CopyFrom(write_options(format, **choices))
+        return await self._call("RecipeService/UpdateRecipe", request, recipe_pb2.Recipe)
+
+    async def get_recipe(self, name: str) -> recipe_pb2.Recipe:
+        """One recipe."""
+        request = recipe_pb2.GetRecipeRequest(name=recipe_name(name))
+        return await self._call("RecipeService/GetRecipe", request, recipe_pb2.Recipe)
+
+    async def list_recipes(self, user: str = "") -> list[recipe_pb2.Recipe]:
+        """The recipes of a user, by name."""
+        found: list[recipe_pb2.Recipe] = []
+        request = recipe_pb2.ListRecipesRequest(parent=_user(user), page_size=1000)
+        while True:
+            page = await self._call("RecipeService/ListRecipes", request, recipe_pb2.ListRecipesResponse)
+            found.extend(page.recipes)
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    async def delete_recipe(self, name: str) -> None:
+        """Removes a recipe; what was exported with it stays."""
+        request = recipe_pb2.DeleteRecipeRequest(name=recipe_name(name))
+        await self._call("RecipeService/DeleteRecipe", request, empty_pb2.Empty)
 
     # --- jobs
 
@@ -681,6 +1065,49 @@ class AsyncClient:
         job = await self._call("JobService/RetryJob", request, operations_pb2.Operation)
         return await self._ended(job.name, report)
 
+    # --- keys
+
+    async def create_key(
+        self,
+        user: str = "",
+        *,
+        scopes: Sequence[str] = ("read", "write"),
+        display_name: str = "",
+        expire_time: datetime | None = None,
+        requests_per_second: int = 0,
+        concurrent_jobs: int = 0,
+        stored_bytes: int = 0,
+    ) -> key_pb2.Key:
+        """Makes a key of a user (of the one that short names mean, where none is given); `secret` is told this once.
+
+        `scopes`: `read`, `write`, `admin`. A limit of 0 is that of the suite's settings.
+        """
+        if unknown := [scope for scope in scopes if scope not in SCOPES]:
+            raise InvalidArgument(f"{unknown[0]!r} is no scope", remedy=f"use one of: {', '.join(SCOPES)}")
+        limits = key_pb2.KeyLimits(
+            requests_per_second=requests_per_second, concurrent_jobs=concurrent_jobs, stored_bytes=stored_bytes
+        )
+        key = key_pb2.Key(display_name=display_name, scopes=[SCOPES[scope] for scope in scopes], limits=limits)
+        if expire_time is not None:
+            key.expire_time.FromDatetime(expire_time)
+        request = key_pb2.CreateKeyRequest(parent=f"users/{user}" if user else USER, key=key)
+        return await self._call("KeyService/CreateKey", request, key_pb2.Key)
+
+    async def list_keys(self, user: str = "") -> list[key_pb2.Key]:
+        """The keys of a user, or with `-` those of all, newest first, without their secrets."""
+        found: list[key_pb2.Key] = []
+        request = key_pb2.ListKeysRequest(parent=f"users/{user}" if user else USER, page_size=1000)
+        while True:
+            page = await self._call("KeyService/ListKeys", request, key_pb2.ListKeysResponse)
+            found.extend(page.keys)
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    async def revoke_key(self, name: str) -> None:
+        """Takes a key (`users/.../keys/...`) out of use, within seconds."""
+        await self._call("KeyService/RevokeKey", key_pb2.RevokeKeyRequest(name=name), empty_pb2.Empty)
+
     # --- calls
 
     async def _ended(self, job: str, report: Report) -> operations_pb2.Operation:
@@ -714,11 +1141,24 @@ class AsyncClient:
             case _:
                 return f"{job} had ended before it could be stopped"
 
-    async def _call(self, method: str, request: Message, response: type[R]) -> R:
-        return await self._connection.call(f"/framehouse.v1.{method}", request, response)
+    async def _call(self, method: str, request: Message, response: type[R], work_seconds: float = 0.0) -> R:
+        return await self._connection.call(f"/framehouse.v1.{method}", request, response, work_seconds)
 
 
-def _view(annotations: bool) -> dataset_pb2.ImageView:
+def _user(user: str) -> str:
+    """The name of a user; the local one where none is given."""
+    return f"users/{user}" if user else USER
+
+
+def _choice(what: str, said: str, choices: Mapping[str, T]) -> T:
+    if said not in choices:
+        raise InvalidArgument(f"{what} is {said!r}", remedy=f"use one of: {', '.join(filter(None, choices))}")
+    return choices[said]
+
+
+def _view(annotations: bool, all_tasks: bool) -> dataset_pb2.ImageView:
+    if all_tasks:
+        return dataset_pb2.IMAGE_VIEW_ALL_TASKS
     return dataset_pb2.IMAGE_VIEW_FULL if annotations else dataset_pb2.IMAGE_VIEW_BASIC
 
 

@@ -52,11 +52,18 @@ class Client:
     called from another thread.
     """
 
-    def __init__(self, address: str | None = None, *, deadline: float = DEADLINE_SECONDS, resumes: bool = True) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        api_key: str | None = None,
+        deadline: float = DEADLINE_SECONDS,
+        resumes: bool = True,
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="framehouse-client", daemon=True)
         self._thread.start()
-        self._client = self._run(_connect(address, deadline, resumes))
+        self._client = self._run(_connect(address, api_key, deadline, resumes))
         self.address = self._client.address
 
     upload = _blocking(AsyncClient.upload)
@@ -65,7 +72,13 @@ class Client:
     import_dataset = _blocking(AsyncClient.import_dataset)
     list_datasets = _blocking(AsyncClient.list_datasets)
     get_dataset = _blocking(AsyncClient.get_dataset)
+    create_dataset = _blocking(AsyncClient.create_dataset)
+    update_dataset = _blocking(AsyncClient.update_dataset)
+    clone_dataset = _blocking(AsyncClient.clone_dataset)
+    star_dataset = _blocking(AsyncClient.star_dataset)
     delete_dataset = _blocking(AsyncClient.delete_dataset)
+    restore_dataset = _blocking(AsyncClient.restore_dataset)
+    purge_dataset = _blocking(AsyncClient.purge_dataset)
     probe_image = _blocking(AsyncClient.probe_image)
     get_image = _blocking(AsyncClient.get_image)
     list_images = _iterating(AsyncClient.list_images)
@@ -75,7 +88,19 @@ class Client:
     thumbnail = _blocking(AsyncClient.thumbnail)
     list_duplicates = _iterating(AsyncClient.list_duplicates)
     change_images = _blocking(AsyncClient.change_images)
+    update_annotations = _blocking(AsyncClient.update_annotations)
+    list_removals = _iterating(AsyncClient.list_removals)
+    restore_images = _blocking(AsyncClient.restore_images)
     redistribute_splits = _blocking(AsyncClient.redistribute_splits)
+    list_classes = _blocking(AsyncClient.list_classes)
+    change_classes = _blocking(AsyncClient.change_classes)
+    create_version = _blocking(AsyncClient.create_version)
+    get_version = _blocking(AsyncClient.get_version)
+    list_versions = _iterating(AsyncClient.list_versions)
+    update_version = _blocking(AsyncClient.update_version)
+    compare_versions = _blocking(AsyncClient.compare_versions)
+    restore_version = _blocking(AsyncClient.restore_version)
+    download_snapshot = _blocking(AsyncClient.download_snapshot)
     list_issues = _iterating(AsyncClient.list_issues)
     issue_pages = _iterating(AsyncClient.issue_pages)
     statistics = _blocking(AsyncClient.statistics)
@@ -84,12 +109,22 @@ class Client:
     export_dataset = _blocking(AsyncClient.export_dataset)
     convert = _blocking(AsyncClient.convert)
     get_export = _blocking(AsyncClient.get_export)
+    list_exports = _iterating(AsyncClient.list_exports)
+    delete_export = _blocking(AsyncClient.delete_export)
     download = _blocking(AsyncClient.download)
+    create_recipe = _blocking(AsyncClient.create_recipe)
+    update_recipe = _blocking(AsyncClient.update_recipe)
+    get_recipe = _blocking(AsyncClient.get_recipe)
+    list_recipes = _blocking(AsyncClient.list_recipes)
+    delete_recipe = _blocking(AsyncClient.delete_recipe)
     list_jobs = _blocking(AsyncClient.list_jobs)
     watch_job = _iterating(AsyncClient.watch_job)
     wait = _blocking(AsyncClient.wait)
     cancel_job = _blocking(AsyncClient.cancel_job)
     retry_job = _blocking(AsyncClient.retry_job)
+    create_key = _blocking(AsyncClient.create_key)
+    list_keys = _blocking(AsyncClient.list_keys)
+    revoke_key = _blocking(AsyncClient.revoke_key)
 
     def __enter__(self) -> Self:
         return self
@@ -148,6 +183,6 @@ async def _end(client: AsyncClient) -> None:
         await asyncio.wait(others, timeout=1.0)
 
 
-async def _connect(address: str | None, deadline: float, resumes: bool) -> AsyncClient:
+async def _connect(address: str | None, api_key: str | None, deadline: float, resumes: bool) -> AsyncClient:
     # A channel belongs to the loop that it is made on.
-    return AsyncClient(address, deadline=deadline, resumes=resumes)
+    return AsyncClient(address, api_key=api_key, deadline=deadline, resumes=resumes)

@@ -34,18 +34,21 @@ _OPTIONS = [
 
 
 class Connection:
-    """Calls methods of the gateway at host:port by their path."""
+    """Calls methods of the gateway at host:port by their path, with a key where there is one."""
 
-    def __init__(self, address: str, deadline: float) -> None:
+    def __init__(self, address: str, deadline: float, api_key: str = "") -> None:
         self.address = address
         self._deadline = deadline
+        self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
         self._channel = grpc.aio.insecure_channel(f"dns:///{address}", options=_OPTIONS)
 
-    async def call(self, path: str, request: Message | Sequence[Message], response: type[R]) -> R:
-        """One answer, to a message or a stream of them. While the suite is not available the call is repeated, until
-        the deadline.
+    async def call(
+        self, path: str, request: Message | Sequence[Message], response: type[R], work_seconds: float = 0.0
+    ) -> R:
+        """One answer, to a message or a stream of them. While the suite is not available, or a limit is reached that
+        is not for long, the call is repeated, until the deadline.
 
-        Raises `FramehouseError`.
+        `work_seconds`: what the suite may take for it once it has got it, where that is more. Raises `FramehouseError`.
         """
         one = isinstance(request, Message)
         kind: Any = self._channel.unary_unary if one else self._channel.stream_unary
@@ -56,16 +59,20 @@ class Connection:
         while True:
             try:
                 sent = request if isinstance(request, Message) else iter(request)
-                answer: R = await method(sent, timeout=max(end - time.monotonic(), 0.05))
+                timeout = max(end - time.monotonic(), work_seconds, 0.05)
+                answer: R = await method(sent, timeout=timeout, metadata=self._metadata)
                 return answer
             except grpc.aio.AioRpcError as error:
                 # A deadline that ends in the middle of retries says less than what made them necessary.
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and last is not None:
                     raise errors.from_call(last, self.address) from error
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() + backoff > end:
-                    raise errors.from_call(error, self.address) from error
+                told = errors.from_call(error, self.address)
+                wait = told.retry_seconds or backoff
+                again = error.code() is grpc.StatusCode.UNAVAILABLE or told.retry_seconds
+                if not again or time.monotonic() + wait > end:
+                    raise told from error
                 last = error
-            await asyncio.sleep(backoff)
+            await asyncio.sleep(wait)
             backoff = min(backoff * 2, LONGEST_BACKOFF)
 
     async def stream(self, path: str, request: Message, response: type[R]) -> AsyncGenerator[R, None]:
@@ -74,7 +81,7 @@ class Connection:
         heard = time.monotonic()
         backoff = FIRST_BACKOFF
         while True:
-            call = method(request)
+            call = method(request, metadata=self._metadata)
             try:
                 async for message in call:
                     heard, backoff = time.monotonic(), FIRST_BACKOFF

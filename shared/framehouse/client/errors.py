@@ -15,6 +15,8 @@ class FramehouseError(Exception):
     """Base of all. `str()` is one sentence for a person; `reason` is stable, for programs; `facts` are its values."""
 
     code = "UNKNOWN"
+    retry_seconds = 0.0
+    """After which it is worth to try again, where the suite says so."""
 
     def __init__(
         self, message: str, *, remedy: str = "", reason: str = "", facts: Mapping[str, str] | None = None
@@ -111,14 +113,16 @@ _REMEDIES = {
 def from_status(status: status_pb2.Status) -> FramehouseError:
     """The error that a `google.rpc.Status` tells of."""
     code = str(code_pb2.Code.Name(status.code)) if status.code in code_pb2.Code.values() else "UNKNOWN"
-    info = error_details_pb2.ErrorInfo()
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     for detail in status.details:
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            detail.Unpack(info)
+        for known in (info, retry):
+            detail.Unpack(known)
     kind = _BY_CODE.get(code, FramehouseError)
     facts = dict(info.metadata)
     remedy = facts.pop("remedy", _REMEDIES.get(code, ""))
-    return kind(status.message or code, remedy=remedy, reason=info.reason, facts=facts)
+    error = kind(status.message or code, remedy=remedy, reason=info.reason, facts=facts)
+    error.retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
+    return error
 
 
 def from_call(error: grpc.aio.AioRpcError, address: str) -> FramehouseError:

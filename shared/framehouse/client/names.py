@@ -1,5 +1,6 @@
 """Names of datasets as people type them, `cars` is `users/local/datasets/cars`, and of the images in them."""
 
+import os
 import re
 import unicodedata
 
@@ -7,20 +8,47 @@ import xxhash
 
 from framehouse.client.errors import InvalidArgument
 
-USER = "users/local"
+USER = f"users/{os.environ.get('FRAMEHOUSE_USER') or 'local'}"
+"""Whose names short ones are."""
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_FULL = re.compile(rf"users/{SLUG.pattern}/datasets/{SLUG.pattern}")
+_WAYS = re.compile(
+    rf"(?:fh://(?P<a>{SLUG.pattern})/datasets/|users/(?P<b>{SLUG.pattern})/datasets/|(?P<c>{SLUG.pattern})/)?"
+    rf"(?P<slug>{SLUG.pattern})(?:@(?P<version>[1-9][0-9]{{0,8}}))?"
+)
+"""`fh://ann/datasets/cars@3`, `users/ann/datasets/cars`, `ann/cars` and `cars`."""
+_RECIPE = re.compile(rf"(?:users/(?P<a>{SLUG.pattern})/recipes/|(?P<b>{SLUG.pattern})/)?(?P<slug>{SLUG.pattern})")
 
 
 def dataset_name(name: str) -> str:
     """The resource name of a dataset; a short name is one of the local user's.
 
-    Raises `InvalidArgument` with a name that would do.
+    For what is done to the dataset itself: `InvalidArgument` where a version is named, as `cars@3` does, and where it
+    is no name, with one that would do.
     """
-    if _FULL.fullmatch(name):
-        return name
-    if SLUG.fullmatch(name):
-        return f"{USER}/datasets/{name}"
+    full, version = versioned_name(name)
+    if version:
+        raise InvalidArgument(
+            f"{name!r} names a version, which cannot be changed and is not asked for here",
+            remedy=f"leave @{version} away",
+            reason="VERSION_NOT_TAKEN",
+        )
+    return full
+
+
+def versioned_name(name: str) -> tuple[str, int]:
+    """The resource name of a dataset and the number of a version of it, 0 for its head.
+
+    For what can be done with a version, too: both go into the request. Raises as `dataset_name`.
+    """
+    if match := _WAYS.fullmatch(name):
+        user = match["a"] or match["b"] or match["c"]
+        parent = f"users/{user}" if user else USER
+        return f"{parent}/datasets/{match['slug']}", int(match["version"] or 0)
+    slug, at, version = name.rpartition("@")
+    if at and _WAYS.fullmatch(slug):
+        raise InvalidArgument(
+            f"{version!r} is no number of a version", remedy=f"write {slug}@1", reason="DATASET_NAME_INVALID"
+        )
     suggestion = suggest(name)
     raise InvalidArgument(
         f"{name!r} cannot be the name of a dataset: small letters, digits and '-', beginning with a letter or digit, "
@@ -28,6 +56,14 @@ def dataset_name(name: str) -> str:
         remedy=f"try {suggestion}" if suggestion else "choose a name such as cars-2024",
         reason="DATASET_NAME_INVALID",
     )
+
+
+def version_name(name: str) -> str:
+    """The resource name of a version: `cars@3`. `InvalidArgument` where none is named."""
+    full, version = versioned_name(name)
+    if not version:
+        raise InvalidArgument(f"{name!r} names no version", remedy=f"write {name}@1", reason="VERSION_NOT_NAMED")
+    return f"{full}/versions/{version}"
 
 
 def short_name(name: str) -> str:
@@ -38,6 +74,19 @@ def short_name(name: str) -> str:
 def image_name(dataset: str, path: str) -> str:
     """The resource name of an image, by its path in the dataset: `images/train/000000.jpg`."""
     return f"{dataset_name(dataset)}/images/{xxhash.xxh3_128_hexdigest(path.encode())}"
+
+
+def recipe_name(name: str) -> str:
+    """The resource name of a recipe: `training` is one of the local user's, `ann/training` one of another's."""
+    if match := _RECIPE.fullmatch(name):
+        user = match["a"] or match["b"]
+        return f"{f'users/{user}' if user else USER}/recipes/{match['slug']}"
+    raise InvalidArgument(
+        f"{name!r} cannot be the name of a recipe: small letters, digits and '-', beginning with a letter or digit, "
+        "at most 63",
+        remedy="choose a name such as training",
+        reason="RECIPE_NAME_INVALID",
+    )
 
 
 def suggest(name: str) -> str:

@@ -10,11 +10,22 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from framehouse.client.errors import InvalidArgument
-from framehouse.v1 import conversion_pb2
+from framehouse.v1 import conversion_pb2, dataset_pb2
 
 IMAGE_FORMS: Mapping[str, conversion_pb2.ImageForm] = {
+    "": conversion_pb2.IMAGE_FORM_UNSPECIFIED,
     "original": conversion_pb2.IMAGE_FORM_ORIGINAL,
     "normalised": conversion_pb2.IMAGE_FORM_NORMALISED,
+}
+TASKS: Mapping[str, dataset_pb2.Task] = {
+    "": dataset_pb2.TASK_UNSPECIFIED,
+    "all": dataset_pb2.TASK_UNSPECIFIED,
+    "detect": dataset_pb2.TASK_DETECT,
+    "segment": dataset_pb2.TASK_SEGMENT,
+    "semantic": dataset_pb2.TASK_SEMANTIC,
+    "pose": dataset_pb2.TASK_POSE,
+    "obb": dataset_pb2.TASK_OBB,
+    "classify": dataset_pb2.TASK_CLASSIFY,
 }
 TRUE, FALSE = ("true", "yes", "1", ""), ("false", "no", "0")
 
@@ -60,7 +71,9 @@ class WriteChoices(TypedDict, total=False):
     """How a dataset is written, all of it optional."""
 
     image_form: str
-    """`original`, or `normalised` where there is such a form, with coordinates that fit."""
+    """`original`, or `normalised` where there is such a form, with coordinates that fit; empty: `original`, unless a
+    recipe says otherwise.
+    """
     without_images: bool
     """Writes the label files alone."""
     splits: Sequence[str]
@@ -73,6 +86,18 @@ class WriteChoices(TypedDict, total=False):
     """Fails where anything would be lost, instead of falling back."""
     options: Mapping[str, str]
     """Options of the format, as `set_options` takes them."""
+    filter: str
+    """Only images that it selects, in the language of `list_images`."""
+    class_changes: Sequence[dataset_pb2.ClassChange]
+    """Made with the classes before anything is written; the functions of `framehouse.client.classes` make them."""
+    task: str
+    """Whose annotations are written: `detect`, `segment`, `semantic`, `pose`, `obb`, `classify` or `all`; empty: that
+    of the dataset.
+    """
+    image_format: str
+    """Every image is written in this format: `jpeg`, `png`, `webp`, `bmp` or `tiff`; empty leaves them as they are."""
+    image_urls: bool
+    """Ultralytics NDJSON: each line has a signed URL of its image, and no image is written."""
 
 
 class ConvertChoices(ReadChoices, WriteChoices, total=False):
@@ -106,20 +131,25 @@ def read_options(
 
 def _one_of(name: str, word: str, known: Mapping[str, T]) -> T:
     if word not in known:
-        raise InvalidArgument(f"{name} is {word!r}", remedy=f"use one of: {', '.join(known)}")
+        raise InvalidArgument(f"{name} is {word!r}", remedy=f"use one of: {', '.join(filter(None, known))}")
     return known[word]
 
 
 def write_options(
     format: str,
     *,
-    image_form: str = "original",
+    image_form: str = "",
     without_images: bool = False,
     splits: Sequence[str] = (),
     only_annotated: bool = False,
     labels: Sequence[str] = (),
     strict: bool = False,
     options: Mapping[str, str] | None = None,
+    filter: str = "",
+    class_changes: Sequence[dataset_pb2.ClassChange] = (),
+    task: str = "",
+    image_format: str = "",
+    image_urls: bool = False,
 ) -> conversion_pb2.WriteOptions:
     """The choices as a message. Raises `InvalidArgument` with what there is."""
     message = conversion_pb2.WriteOptions(
@@ -130,6 +160,11 @@ def write_options(
         only_annotated=only_annotated,
         labels=labels,
         strict=strict,
+        filter=filter,
+        class_changes=class_changes,
+        task=_one_of("task", task, TASKS) if task else None,
+        image_format=image_format,
+        image_urls=image_urls,
     )
     set_options(message, options or {})
     return message

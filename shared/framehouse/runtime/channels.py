@@ -1,6 +1,6 @@
 """Channels to other processes: balanced over replicas, kept alive, retried while a process is away.
 
-A call made while a request is answered carries that request's id and what is left of its deadline.
+A call made while a request is answered carries that request's id, its caller and what is left of its deadline.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from framehouse.runtime.access import IDENTITY, METADATA
 from framehouse.runtime.config import settings
 from framehouse.runtime.telemetry import REQUEST_ID
 
@@ -48,7 +49,7 @@ OPTIONS: list[tuple[str, Any]] = [
 
 
 class _CarryOn(grpc.aio.UnaryUnaryClientInterceptor):
-    """Sends the request id and the rest of the deadline with every call."""
+    """Sends the request id, the caller and the rest of the deadline with every call."""
 
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], details: grpc.aio.ClientCallDetails, request: Any
@@ -60,6 +61,8 @@ class _CarryOn(grpc.aio.UnaryUnaryClientInterceptor):
         metadata = details.metadata or grpc.aio.Metadata()
         if request_id := REQUEST_ID.get():
             metadata.add("x-request-id", request_id)
+        if identity := IDENTITY.get():
+            metadata.add(METADATA, identity)
         carried = grpc.aio.ClientCallDetails(
             details.method, timeout, metadata, details.credentials, details.wait_for_ready
         )

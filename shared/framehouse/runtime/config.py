@@ -33,6 +33,21 @@ class Settings(BaseSettings):
     drain_seconds: float = 20.0
     """How long calls in flight may go on after SIGTERM."""
 
+    auth: Literal["none", "api_key"] = "none"
+    """Who may call: anybody, on loopback alone; or whoever shows a key."""
+    identity_key: SecretStr = SecretStr("")
+    """What the gateway signs with who calls: the same random text for all processes."""
+    admin_key: SecretStr = SecretStr("")
+    """A key with the scope admin that is in no catalogue; only ingest knows it. Empty means none."""
+    key_cache_seconds: float = Field(10.0, ge=0)
+    """How long a gateway takes a key for what it was when it was checked last."""
+    limit_requests_per_second: int = Field(0, ge=0)
+    """Of keys that have no limit of their own, in each gateway; 0 means none."""
+    limit_concurrent_jobs: int = Field(0, ge=0)
+    """Likewise, of the key's owner."""
+    limit_stored_bytes: int = Field(0, ge=0)
+    """Likewise, of the key's owner: uploads and the images of datasets together."""
+
     ingest_address: str = "127.0.0.1:50051"
     media_address: str = "127.0.0.1:50052"
     conversion_address: str = "127.0.0.1:50053"
@@ -62,16 +77,22 @@ class Settings(BaseSettings):
     """Life of an upload's URLs; GetUpload renews them."""
     download_expiry_seconds: int = 24 * 3600
     """Life of an export's URL."""
+    export_keep_seconds: int = Field(7 * 24 * 3600, ge=60, le=30 * 24 * 3600)
+    """How long exports are kept, where nothing else is asked for."""
     image_url_expiry_seconds: int = Field(3600, ge=1, le=7 * 24 * 3600)
     """Life of the URL of an image or a preview, and up to five minutes more."""
+    export_url_seconds: int = Field(7 * 24 * 3600, ge=1, le=7 * 24 * 3600)
+    """Life of the URLs of images that an export is made of."""
     url_signing_key: SecretStr = SecretStr("")
-    """What the URLs of images are signed with: the same random text for ingest and the gateway."""
+    """What the URLs of images are signed with: the same random text for ingest, conversion and the gateway."""
     fetch_urls: Literal["off", "public", "any"] = "off"
     """Which URLs uploads are fetched from: none; those of public addresses; private and loopback ones too."""
     s3_sources_file: str = ""
     """JSON file of the buckets that uploads are fetched from, with their keys; empty means none."""
     pack_grace_seconds: int = 7 * 24 * 3600
     """How long packs and previews are kept that nothing refers to and nobody uses."""
+    trash_seconds: int = Field(30 * 24 * 3600, ge=0)
+    """How long datasets, and images that were removed from one, can be taken back."""
     shard_images: int = 500
     """Images of one shard at most."""
     shard_bytes: int = 64 << 20

@@ -5,10 +5,11 @@ activity wrapper fails the job with the same status. Anything else that escapes 
 without a stack trace for the client.
 """
 
+import math
 from collections.abc import Mapping
 
 import grpc
-from google.protobuf import any_pb2, message
+from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 DOMAIN = "framehouse.dev"
@@ -91,6 +92,23 @@ class PermissionDenied(ServiceError):
     """The caller may not, or the settings do not allow it."""
 
     code = grpc.StatusCode.PERMISSION_DENIED
+
+
+class Unauthenticated(ServiceError):
+    """The caller has not said who it is, or is not who it says."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+
+
+class ResourceExhausted(ServiceError):
+    """A limit of the caller's is reached; after `retry_seconds` it may be worth to try again."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def __init__(self, text: str, *, reason: str, retry_seconds: float, facts: Mapping[str, str] | None = None) -> None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(math.ceil(retry_seconds * 1000))
+        super().__init__(text, reason=reason, details=(error_details_pb2.RetryInfo(retry_delay=delay),), facts=facts)
 
 
 class Aborted(ServiceError):

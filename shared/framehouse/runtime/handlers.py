@@ -19,9 +19,11 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
+from framehouse.runtime import access
 from framehouse.runtime.channels import DEADLINE
 from framehouse.runtime.errors import Internal, ServiceError, code_name
 from framehouse.runtime.telemetry import REQUEST_ID, RPC_SECONDS, logger
+from framehouse.runtime.topology import is_client_facing
 
 Unary = Callable[[Any], Awaitable[Message]]
 """Of a message, or of an asynchronous iterator of messages."""
@@ -65,6 +67,7 @@ class _Request:
         self.method = method
         self.context = context
         self.id = str(metadata.get("x-request-id") or uuid.uuid4().hex)
+        self.identity = str(metadata.get(access.METADATA, ""))
         self.began = time.perf_counter()
         structlog.contextvars.bind_contextvars(request_id=self.id, method=method.full_name)
         REQUEST_ID.set(self.id)
@@ -86,10 +89,12 @@ class _Request:
 
 def _unary(method: MethodDescriptor, call: Unary) -> Any:
     answers = GetMessageClass(method.output_type)
+    is_open = is_client_facing(method)
 
     async def answer(received: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Message:
         request = _Request(method, context)
         try:
+            access.identify(request.identity, required=is_open)
             response = await call(received)
             if not isinstance(response, answers):
                 raise TypeError(f"{method.full_name} answered with {type(response).__name__}")
@@ -106,9 +111,12 @@ def _unary(method: MethodDescriptor, call: Unary) -> Any:
 
 
 def _streaming(method: MethodDescriptor, call: Streaming) -> Any:
+    is_open = is_client_facing(method)
+
     async def answer(message: Message, context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[Message]:
         request = _Request(method, context)
         try:
+            access.identify(request.identity, required=is_open)
             async for response in call(message):
                 yield response
         except (asyncio.CancelledError, GeneratorExit):

@@ -22,15 +22,16 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 from temporalio import activity, workflow
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from framehouse.runtime import access
 from framehouse.runtime.config import settings
-from framehouse.runtime.errors import RETRIABLE, Cancelled, Unavailable, code_name
+from framehouse.runtime.errors import RETRIABLE, Cancelled, ResourceExhausted, Unavailable, code_name
 from framehouse.runtime.handlers import status_of
 from framehouse.runtime.telemetry import JOBS_STARTED, REQUEST_ID, STEP_SECONDS, logger
 from framehouse.runtime.topology import OWNERS, is_client_facing, services
@@ -284,29 +285,106 @@ async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
         return
 
 
-def job_of(request_id: str) -> str:
-    """The id of the job that is started with a request id."""
-    return uuid.uuid5(uuid.NAMESPACE_URL, request_id).hex
+def job_of(request_id: str, user: str = "") -> str:
+    """The id of the job that a user starts with a request id: what others call theirs does not matter.
+
+    The user is empty where nobody is asked who it is.
+    """
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"users/{user}/{request_id}" if user else request_id).hex
 
 
 async def start(
-    workflow_name: str, request: Message, *, queue: str, kind: job_pb2.JobKind, target: str, request_id: str
+    workflow_name: str,
+    request: Message,
+    *,
+    queue: str,
+    kind: job_pb2.JobKind,
+    target: str,
+    request_id: str,
+    after_failure: bool = False,
+    owner: str | None = None,
 ) -> str:
-    """Starts a job and answers with its name, `jobs/{job}`; with a `request_id` used before, the job of that time."""
-    job = job_of(request_id) if request_id else uuid.uuid4().hex
+    """Starts a job and answers with its name, `jobs/{job}`; with a `request_id` used before, the job of that time.
+
+    It belongs to the caller; `ResourceExhausted` where that has as many jobs as it may. One that the suite itself
+    wants names its `owner`, and is neither refused nor counted. With `after_failure`, the
+    job of that time is started again where it failed or was cancelled.
+    """
+    caller = access.CALLER.get() if owner is None else None
+    limit = caller.concurrent_jobs if caller else 0
+    user = caller.user if caller else owner or ""
+    job = job_of(request_id, caller.user if caller else "") if request_id else uuid.uuid4().hex
     connection = await client()
     async with reaching_job_server():
+        if limit:
+            if request_id and await _is_there(connection, job):
+                return f"jobs/{job}"
+            await _check_room(connection, user, limit)
         try:
             await connection.start_workflow(
                 workflow_name,
                 request,
                 id=job,
                 task_queue=queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                memo={"kind": int(kind), "target": target},
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+                if after_failure
+                else WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                memo={"kind": int(kind), "target": target, "owner": user, "counts": owner is None},
                 rpc_timeout=timedelta(seconds=10),
             )
         except WorkflowAlreadyStartedError:
             return f"jobs/{job}"
+    if limit:
+        _just_started[job] = (user, time.monotonic())
     JOBS_STARTED.labels(workflow_name).inc()
     return f"jobs/{job}"
+
+
+# --- how many jobs a caller may have at once
+
+LISTED_SECONDS = 5.0
+"""The job server lists a job a moment after it has begun, so that those of the last seconds are asked for by name."""
+ROOM_SECONDS = 10.0
+"""After which somebody who has too many jobs is told to try again."""
+
+_just_started: dict[str, tuple[str, float]] = {}
+"""Owner of each job that this process has started in the last seconds, and when."""
+
+
+async def owner_of(execution: WorkflowExecution) -> str:
+    """The user to whom a job belongs; empty where nobody was asked who it is."""
+    owner: str = await execution.memo_value("owner", "", type_hint=str)
+    return owner
+
+
+async def _counts(execution: WorkflowExecution, owner: str) -> bool:
+    return await owner_of(execution) == owner and await execution.memo_value("counts", True, type_hint=bool)
+
+
+async def _check_room(connection: Client, owner: str, limit: int) -> None:
+    running = {
+        one.id async for one in connection.list_workflows("ExecutionStatus = 'Running'") if await _counts(one, owner)
+    }
+    for job, (user, began) in list(_just_started.items()):
+        if time.monotonic() - began > LISTED_SECONDS:
+            del _just_started[job]
+        elif user == owner and job not in running and await _is_there(connection, job, running=True):
+            running.add(job)
+    if len(running) >= limit:
+        raise ResourceExhausted(
+            f"users/{owner} has {len(running)} jobs and may have {limit} at once; wait for one to end",
+            reason="TOO_MANY_JOBS",
+            retry_seconds=ROOM_SECONDS,
+            facts={"limit": str(limit)},
+        )
+
+
+async def _is_there(connection: Client, job: str, *, running: bool = False) -> bool:
+    """Whether there is a job, or one that still runs."""
+    try:
+        found = await connection.get_workflow_handle(job).describe(rpc_timeout=timedelta(seconds=10))
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return not running or found.status == WorkflowExecutionStatus.RUNNING

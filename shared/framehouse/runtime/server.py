@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
+from framehouse.runtime.access import check_settings
 from framehouse.runtime.config import settings
 from framehouse.runtime.handlers import generic_handler
 from framehouse.runtime.telemetry import configure_logging, logger
@@ -47,6 +48,7 @@ async def serve(
     """Serves `servicers` (by full service name) until SIGTERM or SIGINT."""
     from framehouse.runtime import jobs
 
+    check_settings()
     configure_logging(name, settings().log_level)
     share_memory_between_threads()
     port = settings().port or PORTS[name]

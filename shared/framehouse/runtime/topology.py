@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 from google.api import annotations_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -55,6 +56,18 @@ def services() -> dict[str, ServiceDescriptor]:
 def is_client_facing(method: MethodDescriptor) -> bool:
     """Whether clients may call it through the gateway: exactly the methods with a `google.api.http` rule."""
     return bool(method.GetOptions().HasExtension(annotations_pb2.http))
+
+
+def scope_of(method: MethodDescriptor) -> int:
+    """The `Scope` that clients need to call it: the one that its contract names; else to read for GET, to write for all
+    other verbs."""
+    from framehouse.v1 import key_pb2
+
+    options = method.GetOptions()
+    scope: Any = key_pb2.scope
+    if options.HasExtension(scope):
+        return int(options.Extensions[scope])
+    return key_pb2.SCOPE_READ if options.Extensions[annotations_pb2.http].get else key_pb2.SCOPE_WRITE
 
 
 def methods() -> Iterator[tuple[str, MethodDescriptor]]:

@@ -55,13 +55,23 @@ class WriteShards:
 
 
 async def plan_archive(
-    job: Tracked, prefix: str, table: dataset_pb2.Table, options: conversion_pb2.WriteOptions
+    job: Tracked,
+    prefix: str,
+    table: dataset_pb2.Table,
+    options: conversion_pb2.WriteOptions,
+    dataset: dataset_pb2.Dataset | None = None,
 ) -> conversion_pb2.PlanWriteResponse:
-    """Plans the writing of a table, and tells what the format cannot hold before anything is written."""
-    plan = await step(
-        conversion_pb2.PlanWriteRequest(table=table, options=options, output_key=_plan_key(prefix)),
-        conversion_pb2.PlanWriteResponse,
-    )
+    """Plans the writing of a table, and tells what the format cannot hold before anything is written.
+
+    Only the images that the options' filter selects are planned; where there are none, the job fails. `dataset` is
+    what a snapshot says of it.
+    """
+    asked = conversion_pb2.PlanWriteRequest(table=table, options=options, output_key=_plan_key(prefix), dataset=dataset)
+    if options.filter:
+        asked.selection_key = f"{prefix}write/selection"
+        select = dataset_pb2.SelectImagesRequest(table=table, filter=options.filter, output_key=asked.selection_key)
+        await step(select, dataset_pb2.SelectImagesResponse)
+    plan = await step(asked, conversion_pb2.PlanWriteResponse)
     job.set_losses(plan.losses)
     return plan
 
@@ -77,39 +87,48 @@ async def write_archive(
     options: conversion_pb2.WriteOptions,
     export: str,
     file_name: str,
-) -> tuple[export_pb2.Export, Sequence[conversion_pb2.Loss]]:
-    """Writes a table as an archive, and says what the format could not hold. `prefix` is the job's own."""
+    request: export_pb2.ExportDatasetRequest | None = None,
+) -> export_pb2.Export:
+    """Writes a table as an archive. `prefix` is the job's own; `request` says what was asked for, of an export."""
     plan = await plan_archive(job, prefix, table, options)
-    plan_key = _plan_key(prefix)
-    bundles = f"{prefix}write/shards/"
-    job.begin("labels written", plan.shard_count)
-    await in_children(
-        WriteShards.run,
-        [
-            ShardRun(plan_key, first, min(SHARDS_A_CHILD, plan.shard_count - first), bundles)
-            for first in range(0, plan.shard_count, SHARDS_A_CHILD)
-        ],
-    )
-    last = f"{prefix}write/last"
-    await step(conversion_pb2.FinishWriteRequest(plan_key=plan_key, output_key=last), conversion_pb2.WriteShardResponse)
-    job.finish("labels written")
-
+    bundles, last = await write_bundles(job, prefix, plan.shard_count)
     job.begin("archive")
     written = await step(
         export_pb2.AssembleArchiveRequest(
             export=export,
             file_name=file_name,
             format=plan.format,
-            image_count=table.image_count,
-            annotation_count=table.annotation_count,
+            image_count=plan.image_count,
+            annotation_count=plan.annotation_count,
             bundle_prefix=bundles,
             bundle_count=plan.shard_count,
             last_bundle_key=last,
+            request=request,
+            table=table,
+            losses=plan.losses,
+            owner=f"users/{owner}" if (owner := workflow.memo_value("owner", "")) else "",
         ),
         export_pb2.Export,
     )
     job.finish("archive", written.size)
-    return written, plan.losses
+    return written
+
+
+async def write_bundles(job: Tracked, prefix: str, shard_count: int) -> tuple[str, str]:
+    """Writes what was planned; answers with the prefix of the bundles of the shards, and the key of the last one."""
+    plan_key = _plan_key(prefix)
+    bundles, last = f"{prefix}write/shards/", f"{prefix}write/last"
+    job.begin("labels written", shard_count)
+    await in_children(
+        WriteShards.run,
+        [
+            ShardRun(plan_key, first, min(SHARDS_A_CHILD, shard_count - first), bundles)
+            for first in range(0, shard_count, SHARDS_A_CHILD)
+        ],
+    )
+    await step(conversion_pb2.FinishWriteRequest(plan_key=plan_key, output_key=last), conversion_pb2.WriteShardResponse)
+    job.finish("labels written")
+    return bundles, last
 
 
 async def in_children(child: Callable[..., Awaitable[T]], runs: Sequence[object]) -> list[T]:

@@ -5,6 +5,7 @@ top. The bytes are left to `framehouse.store.packs`. The layout is that of APPNO
 """
 
 import io
+import re
 import stat
 import struct
 import zlib
@@ -20,6 +21,7 @@ from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
 from framehouse.store.image_names import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from framehouse.store.issues import ERROR, WARNING, IssueLog
+from framehouse.store.manifest import MANIFEST
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -95,7 +97,8 @@ METHODS = {
 }
 AES = 99
 
-LITTER = r"(?i)(^|/)(__MACOSX/|(\.DS_Store|Thumbs\.db|desktop\.ini|Icon\r|\._[^/]*)$)"
+LITTER = rf"(?i)(^|/)(__MACOSX/|(\.DS_Store|Thumbs\.db|desktop\.ini|Icon\r|\._[^/]*|{re.escape(MANIFEST)})$)"
+"""What systems leave in folders, and our own manifests: nothing of a dataset."""
 ESCAPE = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)"
 FOLDER = r"[/\\]$"
 REDUNDANT = r"(^|/)\.(/|$)|//"

@@ -1,16 +1,20 @@
-"""Writes a zip archive from bundles, as one stream from the store to the store, in bounded memory.
+"""Writes zip archives from bundles, as one stream from the store to the store, in bounded memory.
 
 What is copied keeps the packed bytes and the checksum it has; nothing is inflated. The same bundles give the same
-archive, byte for byte. The layout is that of APPNOTE.TXT 6.3.10, zip64 only where a number needs it.
+archive, byte for byte. The layout is that of APPNOTE.TXT 6.3.10, zip64 only where a number needs it. Where volumes are
+asked for, there are several archives; what goes into which is said by `framehouse.store.volumes`.
 """
 
 import struct
 import tempfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
+from pathlib import PurePosixPath
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -21,8 +25,11 @@ from numpy.typing import NDArray
 
 from framehouse.runtime import errors
 from framehouse.store.bucket import Bucket
-from framehouse.store.bundle import read_bundle
+from framehouse.store.bundle import bundle_facts, read_bundle
+from framehouse.store.image_names import IMAGE_EXTENSIONS
+from framehouse.store.manifest import MANIFEST, Manifest
 from framehouse.store.packs import GAP, RUN, fetch_ahead
+from framehouse.store.volumes import Volumes
 
 SORTED_ROWS = 1 << 16
 """Rows of neighbouring bundles that are ordered by where they lie: a dataset's order is seldom that of its packs."""
@@ -36,6 +43,7 @@ MADE_BY_UNIX = 3 << 8
 REGULAR_FILE = 0o100644 << 16
 ZIP64_VERSION = 45
 VERSION = 20
+DEFLATE = 8
 
 LOCAL = struct.Struct("<4sHHHHHIIIHH")
 CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
@@ -44,12 +52,26 @@ END64 = struct.Struct("<4sQHHIIQQQQ")
 LOCATOR64 = struct.Struct("<4sIQI")
 
 
+MOST_VOLUMES = 10_000
+
+
+class ArchiveFile(NamedTuple):
+    """A file that was written."""
+
+    key: str
+    size: int
+    hash: str
+    """XXH3-128, hexadecimal."""
+
+
 class ArchiveSummary(NamedTuple):
     """What was written."""
 
     size: int
-    """Bytes of the archive."""
+    """Bytes of the archive, of all volumes together."""
     file_count: int
+    files: list[ArchiveFile]
+    """The archive, or its volumes."""
 
 
 class Piece(NamedTuple):
@@ -63,53 +85,185 @@ class Piece(NamedTuple):
     size: int
     method: int
     crc32: int
+    hash: str | None
+
+
+class File(NamedTuple):
+    """A file of an archive, as its manifest tells of it."""
+
+    path: str
+    stored_size: int
+    size: int
+    method: int
+    crc32: int
+    hash: str | None
+
+
+class Volume:
+    """An archive that is laid out, some way ahead of its being written. Volumes are counted from 1."""
+
+    def __init__(self, number: int, facts: Mapping[str, object] | None) -> None:
+        self.number = number
+        self.directory: IO[bytes] = tempfile.SpooledTemporaryFile(64 << 20)  # noqa: SIM115  # closed by `write`
+        self.layout = Layout(self.directory)
+        self.manifest = None if facts is None else Manifest(facts)
+
+    def close(self) -> None:
+        """Frees what it is spooled to."""
+        self.directory.close()
+        if self.manifest is not None:
+            self.manifest.close()
+
+
+class Segment(NamedTuple):
+    """Bytes to write, and a slice of a range to write after them."""
+
+    before: bytes
+    start: int
+    end: int
+    begins: File | None
+    """The file that begins with it."""
 
 
 @dataclass(slots=True)
 class Fetch:
-    """A range to read, and what of it goes where: each segment is bytes to write first, then a slice of the range."""
+    """A range to read, and what of it goes where in a volume."""
 
+    volume: Volume
     object: str
     start: int
     end: int
-    segments: list[tuple[bytes, int, int]] = field(default_factory=list)
-    files: int = 0
-    """Files that begin in it."""
+    segments: list[Segment] = field(default_factory=list)
 
 
 def write_archive(
-    bucket: Bucket, bundle_keys: Sequence[str], target_key: str, report: Callable[[int], None]
+    bucket: Bucket,
+    bundle_keys: Sequence[str],
+    target_key: str,
+    report: Callable[[int], None],
+    *,
+    volume_bytes: int = 0,
+    facts: Mapping[str, object] | None = None,
 ) -> ArchiveSummary:
     """Writes the bundles as one zip: whole files, some bundles after the other, then spanning files by path.
 
+    Whole files of the last bundle, which are of the whole dataset, come after those of the others. With `volume_bytes`
+    there are several zips of so many bytes at most, unless a file needs more: `cars-001.zip` … instead of `cars.zip`.
+    With `facts` each has a manifest, which begins with them and with the facts of the last bundle.
     `report` is told the files written so far. `FailedPrecondition` with reason ARCHIVE_PATH_TWICE where two files have
-    one path, or OBJECT_TOO_SHORT where an object ends before a range in it; `NotFound` where an object is absent; then
-    nothing is written.
+    one path, TOO_MANY_VOLUMES, or OBJECT_TOO_SHORT where an object ends before a range in it; `NotFound` where an
+    object is absent; then nothing is written.
     """
-    spanning = _survey(bucket, bundle_keys)
-    done = 0
-    with bucket.writer(target_key) as writer, tempfile.SpooledTemporaryFile(64 << 20) as directory:
-        layout = Layout(directory)
-        for fetch, data in fetch_ahead(bucket, _fetches(bucket, bundle_keys, spanning, layout)):
-            if len(data) < fetch.end - fetch.start:
-                raise errors.FailedPrecondition(
-                    f"object {fetch.object!r} ends before a file that lies in it", reason="OBJECT_TOO_SHORT"
-                )
-            view = memoryview(data)
-            parts: list[bytes | memoryview] = []
-            for before, start, end in fetch.segments:
-                if before:
-                    parts.append(before)
-                parts.append(view[start:end])
-            writer.write(b"".join(parts))
-            done += fetch.files
-            report(done)
-        offset = writer.position
-        directory.seek(0)
-        while chunk := directory.read(1 << 20):
-            writer.write(chunk)
-        writer.write(end_record(layout.count, offset, writer.position - offset))
-        return ArchiveSummary(writer.position, layout.count)
+    spanning = _survey(bucket, bundle_keys, volume_bytes)
+    if facts is not None and bundle_keys:
+        facts = {**facts, **bundle_facts(bucket, bundle_keys[-1])}
+    volumes = Volumes(volume_bytes, len(str(facts)))
+    written: list[ArchiveFile] = []
+    count = 0
+    laid_out = _fetches(bucket, bundle_keys, spanning, volumes, facts)
+    fetching = fetch_ahead(bucket, laid_out)
+    try:
+        for volume, fetched in groupby(fetching, key=lambda pair: pair[0].volume):
+            key = _volume_key(target_key, volume.number) if volume_bytes else target_key
+            written.append(_write(bucket, key, volume, fetched, report, count))
+            count += volume.layout.count
+        if not written:
+            volume = Volume(1, facts)
+            key = _volume_key(target_key, 1) if volume_bytes else target_key
+            written.append(_write(bucket, key, volume, (), report, 0))
+            count = volume.layout.count
+    except BaseException:
+        with suppress(errors.ServiceError):
+            bucket.remove(file.key for file in written)
+        raise
+    finally:
+        fetching.close()
+    return ArchiveSummary(sum(file.size for file in written), count, written)
+
+
+def _volume_key(key: str, number: int) -> str:
+    """`exports/1/cars-001.zip` of `exports/1/cars.zip`."""
+    path = PurePosixPath(key)
+    return str(path.with_name(f"{path.stem}-{number:03d}{path.suffix}"))
+
+
+def _write(
+    bucket: Bucket,
+    key: str,
+    volume: Volume,
+    fetched: Iterable[tuple[Fetch, bytes]],
+    report: Callable[[int], None],
+    done: int,
+) -> ArchiveFile:
+    """Writes one archive; `done` files were written before it."""
+    digest = xxhash.xxh3_128()
+    manifest = volume.manifest
+    try:
+        with bucket.writer(key) as writer:
+
+            def write(data: bytes) -> None:
+                digest.update(data)
+                writer.write(data)
+
+            listing = None if manifest is None else _Listing(manifest)
+            for fetch, data in fetched:
+                if len(data) < fetch.end - fetch.start:
+                    raise errors.FailedPrecondition(
+                        f"object {fetch.object!r} ends before a file that lies in it", reason="OBJECT_TOO_SHORT"
+                    )
+                view = memoryview(data)
+                parts: list[bytes | memoryview] = []
+                for before, start, end, begins in fetch.segments:
+                    if before:
+                        parts.append(before)
+                    parts.append(view[start:end])
+                    done += begins is not None
+                    if listing is not None:
+                        listing.see(begins, view[start:end])
+                write(b"".join(parts))
+                report(done)
+            if listing is not None and manifest is not None:
+                listing.end()
+                document, stored = manifest.end()
+                write(volume.layout.header(MANIFEST, stored, manifest.size, DEFLATE, manifest.crc32))
+                while chunk := document.read(1 << 20):
+                    write(chunk)
+            offset = writer.position
+            volume.directory.seek(0)
+            while chunk := volume.directory.read(1 << 20):
+                write(chunk)
+            write(end_record(volume.layout.count, offset, writer.position - offset))
+    finally:
+        volume.close()
+    return ArchiveFile(key, writer.position, digest.hexdigest())
+
+
+class _Listing:
+    """Enters files into a manifest as they pass by, with the hash of images."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._file: File | None = None
+        self._hash = xxhash.xxh3_128()
+
+    def see(self, begins: File | None, data: memoryview) -> None:
+        """Some more bytes; with them `begins` a file, if any."""
+        if begins is not None:
+            self.end()
+            hashed = begins.hash is None and begins.method == 0
+            if not hashed or begins.path.rpartition(".")[2].lower() not in IMAGE_EXTENSIONS:
+                self._manifest.add(begins.path, begins.size, begins.crc32, begins.hash)
+                return
+            self._file = begins
+        if self._file is not None:
+            self._hash.update(data)
+
+    def end(self) -> None:
+        """Enters the file that was seen last."""
+        if self._file is not None:
+            self._manifest.add(self._file.path, self._file.size, self._file.crc32, self._hash.hexdigest())
+            self._hash.reset()
+            self._file = None
 
 
 def crc32_combine(first: int, second: int, length: int) -> int:
@@ -196,16 +350,26 @@ def end_record(count: int, offset: int, size: int) -> bytes:
     return wide + END.pack(b"PK\5\6", 0, 0, short, short, min(size, LIMIT32), min(offset, LIMIT32), 0)
 
 
-def _survey(bucket: Bucket, bundle_keys: Sequence[str]) -> dict[str, list[Piece]]:
-    """The pieces of each spanning file in their order, after making sure that every path is there once."""
+def _survey(bucket: Bucket, bundle_keys: Sequence[str], volume_bytes: int) -> dict[str, list[Piece]]:
+    """The pieces of each spanning file in their order, after making sure that every path is there once.
+
+    And that not too many volumes would be written.
+    """
+    total = 0
     spanning: defaultdict[str, list[Piece]] = defaultdict(list)
     digests: list[NDArray[np.uint64]] = []
     for key in bundle_keys:
         table = read_bundle(bucket, key)
+        total += pc.sum(table["stored_size"], min_count=0).as_py()
         whole = pc.equal(table["section"], 0)
         digests.append(_digests(table["path"].filter(whole).to_pylist()))
         for path, piece in _rows(table.filter(pc.invert(whole))):
             spanning[path].append(piece)
+    if volume_bytes and total > volume_bytes * MOST_VOLUMES:
+        raise errors.FailedPrecondition(
+            f"{total:,} bytes would be more than {MOST_VOLUMES:,} volumes of {volume_bytes:,} bytes; take larger ones",
+            reason="TOO_MANY_VOLUMES",
+        )
     digests.append(_digests(spanning))
     # Eight bytes a file are held, not its path; paths are compared only where these agree.
     every = np.sort(np.concatenate(digests))
@@ -238,36 +402,64 @@ def _rows(table: pa.Table) -> Iterator[tuple[str, Piece]]:
 
 
 def _fetches(
-    bucket: Bucket, bundle_keys: Sequence[str], spanning: dict[str, list[Piece]], layout: Layout
+    bucket: Bucket,
+    bundle_keys: Sequence[str],
+    spanning: dict[str, list[Piece]],
+    volumes: Volumes,
+    facts: Mapping[str, object] | None,
 ) -> Iterator[Fetch]:
-    """The requests that bring the whole archive but its directory, neighbours together."""
-    fetch = Fetch("", 0, 0)
-    for before, piece, begins in _pieces(bucket, bundle_keys, spanning, layout):
+    """The requests that bring all volumes but their directories and manifests, neighbours together."""
+    fetch: Fetch | None = None
+    for volume, before, piece, begins in _pieces(bucket, bundle_keys, spanning, volumes, facts):
         start, stop = piece.offset, piece.offset + piece.stored_size
         first = True
         while first or start < stop:
             end = min(start + RUN, stop)
-            near = fetch.start <= start <= fetch.end + GAP and max(end, fetch.end) - fetch.start <= RUN
-            if fetch.object != piece.object or not near:
-                if fetch.segments:
+            near = (
+                fetch is not None
+                and fetch.volume is volume
+                and fetch.object == piece.object
+                and fetch.start <= start <= fetch.end + GAP
+                and max(end, fetch.end) - fetch.start <= RUN
+            )
+            if fetch is None or not near:
+                if fetch is not None:
                     yield fetch
-                fetch = Fetch(piece.object, start, end)
+                fetch = Fetch(volume, piece.object, start, end)
             fetch.end = max(fetch.end, end)
-            fetch.segments.append((before if first else b"", start - fetch.start, end - fetch.start))
-            fetch.files += first and begins
+            fetch.segments.append(
+                Segment(before if first else b"", start - fetch.start, end - fetch.start, begins if first else None)
+            )
             first = False
             start = end
-    if fetch.segments:
+    if fetch is not None:
         yield fetch
 
 
 def _pieces(
-    bucket: Bucket, bundle_keys: Sequence[str], spanning: dict[str, list[Piece]], layout: Layout
-) -> Iterator[tuple[bytes, Piece, bool]]:
-    """Every piece in the order of the archive, with the bytes that go before it and whether a file begins with it."""
-    for table in _whole_files(bucket, bundle_keys):
-        for path, piece in _rows(table.sort_by([("object", "ascending"), ("offset", "ascending")])):
-            yield layout.header(path, piece.stored_size, piece.size, piece.method, piece.crc32), piece, True
+    bucket: Bucket,
+    bundle_keys: Sequence[str],
+    spanning: dict[str, list[Piece]],
+    volumes: Volumes,
+    facts: Mapping[str, object] | None,
+) -> Iterator[tuple[Volume, bytes, Piece, File | None]]:
+    """Every piece in the order of the archives, with the bytes that go before it and the file that begins with it."""
+    volume: Volume | None = None
+
+    def numbered(number: int) -> Volume:
+        nonlocal volume
+        if volume is None or volume.number != number:
+            volume = Volume(number, facts if facts is None or not volumes.limit else {**facts, "volume": number})
+        return volume
+
+    for keys in (bundle_keys[:-1], bundle_keys[-1:]):
+        for table in _whole_files(bucket, keys):
+            for number, some in volumes.deal(table):
+                here = numbered(number)
+                for path, piece in _rows(some.sort_by([("object", "ascending"), ("offset", "ascending")])):
+                    _, _, _, _, stored_size, size, method, crc, hash = piece
+                    header = here.layout.header(path, stored_size, size, method, crc)
+                    yield here, header, piece, File(path, stored_size, size, method, crc, hash)
     for path in sorted(spanning):
         pieces = spanning[path]
         firsts = [i == 0 or piece.section != pieces[i - 1].section for i, piece in enumerate(pieces)]
@@ -276,9 +468,13 @@ def _pieces(
         for separator, piece in zip(separators, pieces, strict=True):
             crc = crc32_combine(zlib.crc32(separator, crc), piece.crc32, piece.size)
             size += len(separator) + piece.size
-        header = layout.header(path, size, size, 0, crc)
+        here = numbered(volumes.place(path, size))
+        header = here.layout.header(path, size, size, 0, crc)
         for i, (separator, piece) in enumerate(zip(separators, pieces, strict=True)):
-            yield header + separator if i == 0 else separator, piece, i == 0
+            if i == 0:
+                yield here, header + separator, piece, File(path, size, size, 0, crc, None)
+            else:
+                yield here, separator, piece, None
 
 
 def _whole_files(bucket: Bucket, bundle_keys: Sequence[str]) -> Iterator[pa.Table]:

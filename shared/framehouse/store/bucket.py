@@ -153,10 +153,10 @@ class Bucket:
                 raise
         return UploadedPart(1, (found.etag or "").strip('"'), found.size or 0)
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """All keys that begin with `prefix`, in order."""
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """All keys that begin with `prefix`, in order; only those after `after` where that is given."""
         with self._errors(prefix):
-            for item in self._client.list_objects(self.name, prefix, recursive=True):
+            for item in self._client.list_objects(self.name, prefix, recursive=True, start_after=after or None):
                 if item.object_name:
                     yield item.object_name
 

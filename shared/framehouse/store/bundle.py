@@ -4,6 +4,7 @@ A bundle is two objects: at its key an Arrow file of one batch (BUNDLE_SCHEMA), 
 bytes of its pieces, one after the other. Every row is a range of some object, so an image to copy stays where it lies.
 """
 
+import json
 import zlib
 from itertools import pairwise
 from types import TracebackType
@@ -30,13 +31,16 @@ BUNDLE_SCHEMA = pa.schema(
         pa.field("size", pa.int64()),  # bytes after inflating
         pa.field("method", pa.int8()),  # 0 stored, 8 deflate; pieces are always stored
         pa.field("crc32", pa.uint32()),  # of the inflated bytes
+        pa.field("hash", pa.string()),  # XXH3-128 of the inflated bytes, hexadecimal; null where it is not known
     ]
 )
 """One row a file or a piece of a file."""
 
 DATA_SUFFIX = ".data"
+FACTS = b"framehouse.facts"
+"""Key of the facts among the metadata of a bundle's schema: JSON."""
 
-Row = tuple[str, int, bytes, str, int, int, int, int, int]
+Row = tuple[str, int, bytes, str, int, int, int, int, int, str | None]
 
 
 class BundleWriter:
@@ -53,6 +57,8 @@ class BundleWriter:
         self._rows: list[Row] = []
         self._chunks: list[pa.Table] = []
         self._closed: tuple[int, int] | None = None
+        self.facts: dict[str, object] = {}
+        """What the manifest of the archive is to say of the dataset, as JSON has it; `bundle_facts` reads it."""
 
     def __enter__(self) -> Self:
         return self
@@ -99,8 +105,16 @@ class BundleWriter:
             raise ValueError("sections of a spanning file are counted from 1")
         self._add(path, section, separator, data)
 
-    def copies(self, paths: pa.Array | pa.ChunkedArray, ranges: pa.Table | pa.StructArray | pa.ChunkedArray) -> None:
-        """Adds n files that lie in other objects: n paths, and n ranges with the fields of `schema.RANGE`."""
+    def copies(
+        self,
+        paths: pa.Array | pa.ChunkedArray,
+        ranges: pa.Table | pa.StructArray | pa.ChunkedArray,
+        hashes: pa.Array | pa.ChunkedArray | None = None,
+    ) -> None:
+        """Adds n files that lie in other objects: n paths, n ranges with the fields of `schema.RANGE`, and n hashes.
+
+        A hash is the XXH3-128 of a file, null where it is not known.
+        """
         if not isinstance(ranges, pa.Table):
             chunks = ranges.chunks if isinstance(ranges, pa.ChunkedArray) else [ranges]
             # Flattened, for the fields of a sliced array begin elsewhere than the array.
@@ -114,6 +128,7 @@ class BundleWriter:
             section=pa.repeat(0, len(paths)),
             separator=pa.repeat(b"", len(paths)),
             **{name: ranges[name] for name in names},
+            **({} if hashes is None else {"hash": hashes}),
         )
 
     def close(self) -> tuple[int, int]:
@@ -124,14 +139,17 @@ class BundleWriter:
             self._flush()
             table = pa.concat_tables(self._chunks) if self._chunks else BUNDLE_SCHEMA.empty_table()
             batches = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], BUNDLE_SCHEMA)]
-            write_batches(self._bucket, self._key, BUNDLE_SCHEMA, batches)
+            schema = BUNDLE_SCHEMA.with_metadata({FACTS: json.dumps(self.facts)}) if self.facts else BUNDLE_SCHEMA
+            write_batches(self._bucket, self._key, schema, batches)
             self._closed = (table.num_rows, pc.sum(table["stored_size"], min_count=0).as_py())
         return self._closed
 
     def _add(self, path: str, section: int, separator: bytes, data: Data) -> None:
         view = memoryview(data).cast("B")
         start = self._write(view)
-        self._rows.append((path, section, separator, self._data_key, start, len(view), len(view), 0, zlib.crc32(view)))
+        self._rows.append(
+            (path, section, separator, self._data_key, start, len(view), len(view), 0, zlib.crc32(view), None)
+        )
 
     def _write(self, data: memoryview) -> int:
         """Appends bytes to the data object; answers with where they begin in it."""
@@ -149,11 +167,18 @@ class BundleWriter:
 
     def _extend(self, **columns: pa.Array | pa.ChunkedArray) -> None:
         self._flush()
+        columns.setdefault("hash", pa.nulls(len(columns["path"]), pa.string()))
         table = pa.table(columns).select(BUNDLE_SCHEMA.names).cast(BUNDLE_SCHEMA)
         for name in BUNDLE_SCHEMA.names:
-            if table[name].null_count:
+            if name != "hash" and table[name].null_count:
                 raise ValueError(f"a file of a bundle has no {name}")
         self._chunks.append(table)
+
+
+def bundle_facts(bucket: Bucket, key: str) -> dict[str, object]:
+    """The facts of a bundle; empty where it has none. `NotFound` where there is no bundle."""
+    facts: dict[str, object] = json.loads((BatchFile(bucket, key).schema.metadata or {}).get(FACTS, b"{}"))
+    return facts
 
 
 def read_bundle(bucket: Bucket, key: str) -> pa.Table:

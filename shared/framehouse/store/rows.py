@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 _IMAGE = re.compile(r"(users/[^/]+/datasets/[^/]+)/images/([0-9a-f]{32})")
 
 
-def image_parts(name: str) -> tuple[str, str]:
+def image_parts(name: str, field: str = "name") -> tuple[str, str]:
     """The dataset's name, which is not checked, and the id of an image."""
     if match := _IMAGE.fullmatch(name):
         return match[1], match[2]
     raise InvalidArgument(
         f"{name!r} is no image; write users/USER/datasets/DATASET/images/ID, where ID is the XXH3-128 of the image's "
         "path in the dataset, 32 hexadecimal digits",
-        field="name",
+        field=field,
     )
 
 

@@ -1,7 +1,7 @@
 """Signed URLs of images: the range, what it holds and its end are in the URL, so that the gateway looks nothing up.
 
-A token is a msgpack array and its HMAC-SHA256, in base64url. Ingest signs and the gateway verifies. Whoever has such a
-URL needs no other key until its end, so it belongs into no log.
+A token is a msgpack array and its HMAC-SHA256, in base64url. Ingest and conversion sign, the gateway verifies.
+Whoever has such a URL needs no other key until its end, so it belongs into no log.
 """
 
 import base64
@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -100,7 +100,13 @@ def end_of_life(now: float) -> int:
 
 def url_of(what: Target) -> str:
     """The URL, under the address at which clients reach the gateway."""
-    return f"{public_url()}{PATH}{sign(what, signing_key())}"
+    return next(urls_of([what]))
+
+
+def urls_of(targets: Iterable[Target]) -> Iterator[str]:
+    """The URLs of many."""
+    begin, key = f"{public_url()}{PATH}", signing_key()
+    return (begin + sign(what, key) for what in targets)
 
 
 def public_url() -> str:
@@ -118,7 +124,7 @@ def signing_key() -> bytes:
     if not key:
         raise FailedPrecondition(
             "there is no key to sign the URLs of images with; set FRAMEHOUSE_URL_SIGNING_KEY to the same random text "
-            "for ingest and the gateway",
+            "for ingest, conversion and the gateway",
             reason="URL_SIGNING_NOT_CONFIGURED",
         )
     return key.encode()

@@ -7,9 +7,10 @@ Fragments are written by many steps and become visible by one commit. What the c
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 
 os.environ.setdefault("LANCE_LOG", "error")  # read as Lance is loaded, hence before
@@ -26,6 +27,8 @@ from framehouse.runtime.config import settings
 from framehouse.store.bucket import bucket
 
 Integers = NDArray[np.int64]
+Values = Callable[[int, int, int], Mapping[str, pa.Array]]
+"""Columns of the rows of a fragment: of its number, and of the first and the end of its rows among the addresses."""
 
 WINDOW_ROWS = 8192
 """Rows that `rows_at` reads at once, wanted or not."""
@@ -95,10 +98,7 @@ def change(
     with _errors(key):
         table = open_table(key, version)
         updated, removed = _without(table, deleted)
-        operations: list[lance.LanceOperation.BaseOperation] = []
-        if any(table.schema.metadata.get(name.encode()) != value.encode() for name, value in metadata.items()):
-            updates = lance.LanceOperation.UpdateMap(dict(metadata))
-            operations.append(lance.LanceOperation.UpdateConfig(schema_metadata_updates=updates))
+        operations = _described(table, metadata)
         if fragments or updated or removed:
             new = [lance.FragmentMetadata.from_json(fragment) for fragment in fragments]
             operations.append(lance.LanceOperation.Update(removed, updated, new))
@@ -112,42 +112,75 @@ def change(
 
 
 def rewrite(
-    key: str, version: int, addresses: Integers, columns: Mapping[str, pa.Array], properties: Mapping[str, str]
+    key: str,
+    version: int,
+    addresses: Integers,
+    columns: Mapping[str, pa.Array] | Values,
+    properties: Mapping[str, str],
+    metadata: Mapping[str, str] | None = None,
+    at_once: int = REWRITES_AT_ONCE,
 ) -> int:
     """Makes a new version, in which the rows at the addresses, ascending, have these values; answers with it.
 
-    As with `change`, it is `version` otherwise, whatever came after that, and `Aborted` likewise. Of the fragments that
-    have such a row these columns are written anew, and nothing else. In which version a row was last changed, which
-    Lance could note, is not noted: it would take more room than narrow columns do, and be read with every version.
+    As with `change`, it is `version` otherwise, whatever came after that, with `metadata` in its schema's, and
+    `Aborted` likewise. Of the fragments that have such a row these columns are written anew, and nothing else. Where
+    `columns` makes them, it is asked for one fragment after the other, `at_once` of them in threads. In which version a
+    row was last changed, which Lance could note, is not noted: it would take more room than narrow columns do, and be
+    read with every version.
     """
     if not len(addresses):
-        return version
+        return change(key, version, addresses, [], metadata, properties) if metadata else version
     with _errors(key):
         table = open_table(key, version)
         owners, firsts = np.unique(addresses >> 32, return_index=True)
-        names = list(columns)
-        types = [table.schema.field(name).type for name in names]
 
         updated: list[lance.FragmentMetadata] = []
         modified: set[int] = set()
 
         def write(owner: int, first: int, end: int) -> None:
-            values = [columns[name][first:end].cast(type) for name, type in zip(names, types, strict=True)]
-            rows = pa.table([pa.array(addresses[first:end], pa.uint64()), *values], ["_rowaddr", *names])
+            if callable(columns):
+                given = columns(owner, first, end)
+            else:
+                given = {name: values[first:end] for name, values in columns.items()}
+            values = [column.cast(table.schema.field(name).type) for name, column in given.items()]
+            rows = pa.table([pa.array(addresses[first:end], pa.uint64()), *values], ["_rowaddr", *given])
             fragment, fields = table.get_fragment(owner).update_columns(rows, "_rowaddr")
             updated.append(fragment)
             modified.update(fields)
 
         try:
-            with ThreadPoolExecutor(REWRITES_AT_ONCE) as pool:
+            with ThreadPoolExecutor(at_once) as pool:
                 list(pool.map(write, owners, firsts, [*firsts[1:], len(addresses)]))
             operation = lance.LanceOperation.Update(
                 updated_fragments=updated, fields_modified=sorted(modified), update_mode="rewrite_columns"
             )
-            return _commit_after(key, version, [operation], properties)
+            return _commit_after(key, version, [*_described(table, metadata or {}), operation], properties)
         except BaseException:
             bucket().remove([f"{key.rstrip('/')}/data/{fragment.files[-1].path}" for fragment in updated])
             raise
+
+
+def restore(key: str, version: int, properties: Mapping[str, str]) -> int:
+    """Makes a new version that is what an earlier one was; answers with it. `Aborted` as with `change`."""
+    with _errors(key):
+        operation = lance.LanceOperation.Restore(version)
+        return _commit_next(key, operation, int(open_table(key).version), properties)
+
+
+def tag(key: str, version: int, name: str) -> None:
+    """Gives a version a name, by which it is kept whatever is cleaned away. Done again, it changes nothing."""
+    with _errors(key):
+        table = open_table(key, version)
+        if name not in table.tags.list():
+            table.tags.create(name, version)
+
+
+def _described(table: lance.LanceDataset, metadata: Mapping[str, str]) -> list[lance.LanceOperation.BaseOperation]:
+    """What brings metadata into the schema's, where it is not in there."""
+    if all(table.schema.metadata.get(name.encode()) == value.encode() for name, value in metadata.items()):
+        return []
+    updates = lance.LanceOperation.UpdateMap(dict(metadata))
+    return [lance.LanceOperation.UpdateConfig(schema_metadata_updates=updates)]
 
 
 def _commit_after(
@@ -188,6 +221,42 @@ def _commit_next(
     if table.version != version + 1:
         raise busy
     return int(table.version)
+
+
+def row_ids(fragment: lance.LanceFragment) -> Integers | None:
+    """The ids of all rows that a fragment was written with, deleted ones too. A row that came in later has a higher
+    one. None where its table has none.
+    """
+    metadata = fragment.metadata.row_id_meta
+    if metadata is None:
+        return None
+    ids: Integers = lance.fragment.RowIdSequence.from_inline_metadata(metadata).to_pyarrow().to_numpy().astype(np.int64)
+    return ids
+
+
+def with_row_ids(fragments: Sequence[str], ids: Integers) -> list[str]:
+    """New fragments whose rows, one after the other, are rows written anew, which keep their ids.
+
+    The change that adds them deletes the rows that had these ids.
+    """
+    kept = []
+    first = 0
+    for fragment in map(lance.FragmentMetadata.from_json, fragments):
+        mine = lance.fragment.RowIdSequence(pa.array(ids[first : first + fragment.physical_rows], pa.uint64()))
+        kept.append(json.dumps(replace(fragment, row_id_meta=mine.to_inline_metadata()).to_json()))
+        first += fragment.physical_rows
+    return kept
+
+
+def clone(key: str, version: int, target: str) -> int:
+    """Makes a table at `target` of a version of another one, whose files it reads from where they lie; answers with the
+    version that it begins with, which has the same number.
+
+    What is written to either of them is its own. Where the bucket is called otherwise one day, the files are not found.
+    """
+    with _errors(key):
+        table = open_table(key, version)
+        return int(table.shallow_clone(_uri(target), version, storage_options=storage_options()).version)
 
 
 def discard(key: str, fragments: Iterable[str]) -> None:

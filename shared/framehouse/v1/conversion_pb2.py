@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from framehouse.v1 import annotation_pb2 as framehouse_dot_v1_dot_annotation__pb2
 from framehouse.v1 import dataset_pb2 as framehouse_dot_v1_dot_dataset__pb2
+from framehouse.v1 import key_pb2 as framehouse_dot_v1_dot_key__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66ramehouse/v1/conversion.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1b\x66ramehouse/v1/dataset.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\"\xa6\x02\n\x06\x46ormat\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61n_read\x18\x04 \x01(\x08\x12\x11\n\tcan_write\x18\x05 \x01(\x08\x12,\n\x05kinds\x18\x06 \x03(\x0e\x32\x1d.framehouse.v1.AnnotationKind\x12\x12\n\nattributes\x18\x07 \x01(\x08\x12\r\n\x05\x63rowd\x18\x08 \x01(\x08\x12\r\n\x05score\x18\t \x01(\x08\x12\x0e\n\x06splits\x18\n \x03(\t\x12,\n\x07options\x18\x0b \x03(\x0b\x32\x1b.framehouse.v1.FormatOption\x12\x0e\n\x06tracks\x18\x0c \x01(\x08\x12\x0e\n\x06layout\x18\r \x01(\t\x12\r\n\x05notes\x18\x0e \x03(\t\"2\n\x0c\x46ormatOption\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"b\n\x12PreviewLossRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12*\n\x05write\x18\x02 \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\x12\x0f\n\x07version\x18\x03 \x01(\x05\"_\n\x13PreviewLossResponse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12#\n\x06losses\x18\x02 \x03(\x0b\x32\x13.framehouse.v1.Loss\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\"\x14\n\x12ListFormatsRequest\"=\n\x13ListFormatsResponse\x12&\n\x07\x66ormats\x18\x01 \x03(\x0b\x32\x15.framehouse.v1.Format\"\xa2\x01\n\x15\x43onvertArchiveRequest\x12\x0e\n\x06upload\x18\x01 \x01(\t\x12(\n\x04read\x18\x02 \x01(\x0b\x32\x1a.framehouse.v1.ReadOptions\x12*\n\x05write\x18\x03 \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\"\xea\x01\n\x16\x43onvertArchiveResponse\x12\x15\n\rsource_format\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x03 \x01(\x03\x12\x0e\n\x06\x65xport\x18\x04 \x01(\t\x12/\n\x0cissue_counts\x18\x05 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12$\n\x06issues\x18\x06 \x03(\x0b\x32\x14.framehouse.v1.Issue\x12#\n\x06losses\x18\x07 \x03(\x0b\x32\x13.framehouse.v1.Loss\"\xf9\x01\n\x0bReadOptions\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x15\n\x08min_side\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12,\n\x08on_error\x18\x03 \x01(\x0e\x32\x1a.framehouse.v1.ErrorPolicy\x12\x33\n\x0b\x63oordinates\x18\x04 \x01(\x0e\x32\x1e.framehouse.v1.CoordinateFrame\x12*\n\x05video\x18\x05 \x01(\x0b\x32\x1b.framehouse.v1.VideoOptions\x12\'\n\x05\x62oxes\x18\x06 \x01(\x0e\x32\x18.framehouse.v1.BoxPolicyB\x0b\n\t_min_side\"6\n\x0cVideoOptions\x12\x0f\n\x05\x65very\x18\x01 \x01(\x05H\x00\x12\r\n\x03\x66ps\x18\x02 \x01(\x01H\x00\x42\x06\n\x04rate\"\xa6\x03\n\x0cWriteOptions\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x16\n\x0ewithout_images\x18\x02 \x01(\x08\x12,\n\nimage_form\x18\x03 \x01(\x0e\x32\x18.framehouse.v1.ImageForm\x12\x0e\n\x06splits\x18\x04 \x03(\t\x12\x16\n\x0eonly_annotated\x18\x05 \x01(\x08\x12\x0e\n\x06labels\x18\x06 \x03(\t\x12\x0e\n\x06strict\x18\x07 \x01(\x08\x12-\n\x04\x63oco\x18\x08 \x01(\x0b\x32\x1f.framehouse.v1.CocoWriteOptions\x12+\n\x03voc\x18\t \x01(\x0b\x32\x1e.framehouse.v1.VocWriteOptions\x12\x0e\n\x06\x66ilter\x18\n \x01(\t\x12\x31\n\rclass_changes\x18\x0b \x03(\x0b\x32\x1a.framehouse.v1.ClassChange\x12&\n\x04task\x18\x0c \x01(\x0e\x32\x13.framehouse.v1.TaskH\x00\x88\x01\x01\x12\x14\n\x0cimage_format\x18\r \x01(\t\x12\x12\n\nimage_urls\x18\x0e \x01(\x08\x42\x07\n\x05_task\"\xbd\x01\n\x10\x43ocoWriteOptions\x12:\n\x11segmentation_mode\x18\x01 \x01(\x0e\x32\x1f.framehouse.v1.SegmentationMode\x12\x0f\n\x07reindex\x18\x02 \x01(\x08\x12\x14\n\x0c\x63rop_covered\x18\x03 \x01(\x08\x12\x14\n\x0cmerge_images\x18\x04 \x01(\x08\x12\x30\n\x0c\x63\x61tegory_ids\x18\x05 \x01(\x0e\x32\x1a.framehouse.v1.CategoryIds\"\x83\x01\n\x0fVocWriteOptions\x12*\n\tlabel_map\x18\x01 \x01(\x0e\x32\x17.framehouse.v1.LabelMap\x12\x18\n\x10without_colormap\x18\x02 \x01(\x08\x12\x12\n\nkeep_empty\x18\x03 \x01(\x08\x12\x16\n\x0epaint_polygons\x18\x04 \x01(\x08\"v\n\x04Loss\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x18\n\x10\x61nnotation_count\x18\x03 \x01(\x03\x12\x10\n\x08\x66\x61llback\x18\x04 \x01(\t\x12\x13\n\x0bimage_count\x18\x05 \x01(\x03\x12\x0e\n\x06labels\x18\x06 \x03(\t\"(\n\x13\x44\x65tectFormatRequest\x12\x11\n\tindex_key\x18\x01 \x01(\t\"J\n\x14\x44\x65tectFormatResponse\x12\x32\n\ncandidates\x18\x01 \x03(\x0b\x32\x1e.framehouse.v1.FormatCandidate\"E\n\x0f\x46ormatCandidate\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xb9\x01\n\x0fPlanReadRequest\x12\x11\n\tindex_key\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x12\n\noutput_key\x18\x03 \x01(\t\x12\x16\n\x0escratch_prefix\x18\x04 \x01(\t\x12+\n\x07options\x18\x05 \x01(\x0b\x32\x1a.framehouse.v1.ReadOptions\x12*\n\x05write\x18\x06 \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\"\x9c\x01\n\x10PlanReadResponse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x13\n\x0bshard_count\x18\x02 \x01(\x05\x12\x12\n\npart_count\x18\x03 \x01(\x05\x12\x0f\n\x07\x61ligned\x18\x04 \x01(\x08\x12\x13\n\x0bimage_count\x18\x05 \x01(\x03\x12)\n\x06issues\x18\x06 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"Y\n\x10ReadShardRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\x05\x12\x11\n\tmedia_key\x18\x03 \x01(\t\x12\x12\n\noutput_key\x18\x04 \x01(\t\"h\n\x11ReadShardResponse\x12\x18\n\x10\x61nnotation_count\x18\x01 \x01(\x03\x12\x0e\n\x06shards\x18\x02 \x03(\x05\x12)\n\x06issues\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"\x90\x01\n\x10PlanWriteRequest\x12#\n\x05table\x18\x01 \x01(\x0b\x32\x14.framehouse.v1.Table\x12,\n\x07options\x18\x02 \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\x12\x12\n\noutput_key\x18\x03 \x01(\t\x12\x15\n\rselection_key\x18\x04 \x01(\t\"\x8c\x01\n\x11PlanWriteResponse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x13\n\x0bshard_count\x18\x02 \x01(\x05\x12#\n\x06losses\x18\x03 \x03(\x0b\x32\x13.framehouse.v1.Loss\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\"H\n\x11WriteShardRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\x05\x12\x12\n\noutput_key\x18\x03 \x01(\t\"=\n\x12WriteShardResponse\x12\x13\n\x0bpiece_count\x18\x01 \x01(\x03\x12\x12\n\nbyte_count\x18\x02 \x01(\x03\":\n\x12\x46inishWriteRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x12\n\noutput_key\x18\x02 \x01(\t*R\n\tBoxPolicy\x12\x1a\n\x16\x42OX_POLICY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x42OX_POLICY_KEEP\x10\x01\x12\x14\n\x10\x42OX_POLICY_CLAMP\x10\x02*n\n\x0f\x43oordinateFrame\x12 \n\x1c\x43OORDINATE_FRAME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43OORDINATE_FRAME_UPRIGHT\x10\x01\x12\x1b\n\x17\x43OORDINATE_FRAME_STORED\x10\x02*Y\n\x0b\x45rrorPolicy\x12\x1c\n\x18\x45RROR_POLICY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45RROR_POLICY_SKIP\x10\x01\x12\x15\n\x11\x45RROR_POLICY_FAIL\x10\x02*\x8e\x01\n\x10SegmentationMode\x12!\n\x1dSEGMENTATION_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SEGMENTATION_MODE_GUESS\x10\x01\x12\x1e\n\x1aSEGMENTATION_MODE_POLYGONS\x10\x02\x12\x1a\n\x16SEGMENTATION_MODE_MASK\x10\x03*{\n\x0b\x43\x61tegoryIds\x12\x1c\n\x18\x43\x41TEGORY_IDS_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41TEGORY_IDS_AS_IMPORTED\x10\x01\x12\x17\n\x13\x43\x41TEGORY_IDS_FROM_0\x10\x02\x12\x17\n\x13\x43\x41TEGORY_IDS_FROM_1\x10\x03*N\n\x08LabelMap\x12\x19\n\x15LABEL_MAP_UNSPECIFIED\x10\x00\x12\x14\n\x10LABEL_MAP_SOURCE\x10\x01\x12\x11\n\rLABEL_MAP_VOC\x10\x02*[\n\tImageForm\x12\x1a\n\x16IMAGE_FORM_UNSPECIFIED\x10\x00\x12\x17\n\x13IMAGE_FORM_ORIGINAL\x10\x01\x12\x19\n\x15IMAGE_FORM_NORMALISED\x10\x02\x32\xff\x06\n\x11\x43onversionService\x12i\n\x0bListFormats\x12!.framehouse.v1.ListFormatsRequest\x1a\".framehouse.v1.ListFormatsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/formats\x12\x8d\x01\n\x0bPreviewLoss\x12!.framehouse.v1.PreviewLossRequest\x1a\".framehouse.v1.PreviewLossResponse\"7\x82\xd3\xe4\x93\x02\x31\",/v1/{dataset=users/*/datasets/*}:previewLoss:\x01*\x12\x80\x01\n\x0e\x43onvertArchive\x12$.framehouse.v1.ConvertArchiveRequest\x1a\x1d.google.longrunning.Operation\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/{upload=uploads/*}:convert:\x01*\x12W\n\x0c\x44\x65tectFormat\x12\".framehouse.v1.DetectFormatRequest\x1a#.framehouse.v1.DetectFormatResponse\x12K\n\x08PlanRead\x12\x1e.framehouse.v1.PlanReadRequest\x1a\x1f.framehouse.v1.PlanReadResponse\x12N\n\tReadShard\x12\x1f.framehouse.v1.ReadShardRequest\x1a .framehouse.v1.ReadShardResponse\x12N\n\tPlanWrite\x12\x1f.framehouse.v1.PlanWriteRequest\x1a .framehouse.v1.PlanWriteResponse\x12Q\n\nWriteShard\x12 .framehouse.v1.WriteShardRequest\x1a!.framehouse.v1.WriteShardResponse\x12S\n\x0b\x46inishWrite\x12!.framehouse.v1.FinishWriteRequest\x1a!.framehouse.v1.WriteShardResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66ramehouse/v1/conversion.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1b\x66ramehouse/v1/dataset.proto\x1a\x17\x66ramehouse/v1/key.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\"\xa6\x02\n\x06\x46ormat\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61liases\x18\x02 \x03(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61n_read\x18\x04 \x01(\x08\x12\x11\n\tcan_write\x18\x05 \x01(\x08\x12,\n\x05kinds\x18\x06 \x03(\x0e\x32\x1d.framehouse.v1.AnnotationKind\x12\x12\n\nattributes\x18\x07 \x01(\x08\x12\r\n\x05\x63rowd\x18\x08 \x01(\x08\x12\r\n\x05score\x18\t \x01(\x08\x12\x0e\n\x06splits\x18\n \x03(\t\x12,\n\x07options\x18\x0b \x03(\x0b\x32\x1b.framehouse.v1.FormatOption\x12\x0e\n\x06tracks\x18\x0c \x01(\x08\x12\x0e\n\x06layout\x18\r \x01(\t\x12\r\n\x05notes\x18\x0e \x03(\t\"2\n\x0c\x46ormatOption\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"b\n\x12PreviewLossRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12*\n\x05write\x18\x02 \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\x12\x0f\n\x07version\x18\x03 \x01(\x05\"_\n\x13PreviewLossResponse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12#\n\x06losses\x18\x02 \x03(\x0b\x32\x13.framehouse.v1.Loss\x12\x13\n\x0bimage_count\x18\x03 \x01(\x03\"\x14\n\x12ListFormatsRequest\"=\n\x13ListFormatsResponse\x12&\n\x07\x66ormats\x18\x01 \x03(\x0b\x32\x15.framehouse.v1.Format\"\xa2\x01\n\x15\x43onvertArchiveRequest\x12\x0e\n\x06upload\x18\x01 \x01(\t\x12(\n\x04read\x18\x02 \x01(\x0b\x32\x1a.framehouse.v1.ReadOptions\x12*\n\x05write\x18\x03 \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x05 \x01(\x08\"\xea\x01\n\x16\x43onvertArchiveResponse\x12\x15\n\rsource_format\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x03 \x01(\x03\x12\x0e\n\x06\x65xport\x18\x04 \x01(\t\x12/\n\x0cissue_counts\x18\x05 \x03(\x0b\x32\x19.framehouse.v1.IssueCount\x12$\n\x06issues\x18\x06 \x03(\x0b\x32\x14.framehouse.v1.Issue\x12#\n\x06losses\x18\x07 \x03(\x0b\x32\x13.framehouse.v1.Loss\"\xf9\x01\n\x0bReadOptions\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x15\n\x08min_side\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12,\n\x08on_error\x18\x03 \x01(\x0e\x32\x1a.framehouse.v1.ErrorPolicy\x12\x33\n\x0b\x63oordinates\x18\x04 \x01(\x0e\x32\x1e.framehouse.v1.CoordinateFrame\x12*\n\x05video\x18\x05 \x01(\x0b\x32\x1b.framehouse.v1.VideoOptions\x12\'\n\x05\x62oxes\x18\x06 \x01(\x0e\x32\x18.framehouse.v1.BoxPolicyB\x0b\n\t_min_side\"6\n\x0cVideoOptions\x12\x0f\n\x05\x65very\x18\x01 \x01(\x05H\x00\x12\r\n\x03\x66ps\x18\x02 \x01(\x01H\x00\x42\x06\n\x04rate\"\xa6\x03\n\x0cWriteOptions\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x16\n\x0ewithout_images\x18\x02 \x01(\x08\x12,\n\nimage_form\x18\x03 \x01(\x0e\x32\x18.framehouse.v1.ImageForm\x12\x0e\n\x06splits\x18\x04 \x03(\t\x12\x16\n\x0eonly_annotated\x18\x05 \x01(\x08\x12\x0e\n\x06labels\x18\x06 \x03(\t\x12\x0e\n\x06strict\x18\x07 \x01(\x08\x12-\n\x04\x63oco\x18\x08 \x01(\x0b\x32\x1f.framehouse.v1.CocoWriteOptions\x12+\n\x03voc\x18\t \x01(\x0b\x32\x1e.framehouse.v1.VocWriteOptions\x12\x0e\n\x06\x66ilter\x18\n \x01(\t\x12\x31\n\rclass_changes\x18\x0b \x03(\x0b\x32\x1a.framehouse.v1.ClassChange\x12&\n\x04task\x18\x0c \x01(\x0e\x32\x13.framehouse.v1.TaskH\x00\x88\x01\x01\x12\x14\n\x0cimage_format\x18\r \x01(\t\x12\x12\n\nimage_urls\x18\x0e \x01(\x08\x42\x07\n\x05_task\"\xbd\x01\n\x10\x43ocoWriteOptions\x12:\n\x11segmentation_mode\x18\x01 \x01(\x0e\x32\x1f.framehouse.v1.SegmentationMode\x12\x0f\n\x07reindex\x18\x02 \x01(\x08\x12\x14\n\x0c\x63rop_covered\x18\x03 \x01(\x08\x12\x14\n\x0cmerge_images\x18\x04 \x01(\x08\x12\x30\n\x0c\x63\x61tegory_ids\x18\x05 \x01(\x0e\x32\x1a.framehouse.v1.CategoryIds\"\x83\x01\n\x0fVocWriteOptions\x12*\n\tlabel_map\x18\x01 \x01(\x0e\x32\x17.framehouse.v1.LabelMap\x12\x18\n\x10without_colormap\x18\x02 \x01(\x08\x12\x12\n\nkeep_empty\x18\x03 \x01(\x08\x12\x16\n\x0epaint_polygons\x18\x04 \x01(\x08\"v\n\x04Loss\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x18\n\x10\x61nnotation_count\x18\x03 \x01(\x03\x12\x10\n\x08\x66\x61llback\x18\x04 \x01(\t\x12\x13\n\x0bimage_count\x18\x05 \x01(\x03\x12\x0e\n\x06labels\x18\x06 \x03(\t\"(\n\x13\x44\x65tectFormatRequest\x12\x11\n\tindex_key\x18\x01 \x01(\t\"J\n\x14\x44\x65tectFormatResponse\x12\x32\n\ncandidates\x18\x01 \x03(\x0b\x32\x1e.framehouse.v1.FormatCandidate\"E\n\x0f\x46ormatCandidate\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xb9\x01\n\x0fPlanReadRequest\x12\x11\n\tindex_key\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x12\n\noutput_key\x18\x03 \x01(\t\x12\x16\n\x0escratch_prefix\x18\x04 \x01(\t\x12+\n\x07options\x18\x05 \x01(\x0b\x32\x1a.framehouse.v1.ReadOptions\x12*\n\x05write\x18\x06 \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\"\x9c\x01\n\x10PlanReadResponse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x13\n\x0bshard_count\x18\x02 \x01(\x05\x12\x12\n\npart_count\x18\x03 \x01(\x05\x12\x0f\n\x07\x61ligned\x18\x04 \x01(\x08\x12\x13\n\x0bimage_count\x18\x05 \x01(\x03\x12)\n\x06issues\x18\x06 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"Y\n\x10ReadShardRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\x05\x12\x11\n\tmedia_key\x18\x03 \x01(\t\x12\x12\n\noutput_key\x18\x04 \x01(\t\"h\n\x11ReadShardResponse\x12\x18\n\x10\x61nnotation_count\x18\x01 \x01(\x03\x12\x0e\n\x06shards\x18\x02 \x03(\x05\x12)\n\x06issues\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"\xb9\x01\n\x10PlanWriteRequest\x12#\n\x05table\x18\x01 \x01(\x0b\x32\x14.framehouse.v1.Table\x12,\n\x07options\x18\x02 \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\x12\x12\n\noutput_key\x18\x03 \x01(\t\x12\x15\n\rselection_key\x18\x04 \x01(\t\x12\'\n\x07\x64\x61taset\x18\x05 \x01(\x0b\x32\x16.framehouse.v1.Dataset\"\x8c\x01\n\x11PlanWriteResponse\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x13\n\x0bshard_count\x18\x02 \x01(\x05\x12#\n\x06losses\x18\x03 \x03(\x0b\x32\x13.framehouse.v1.Loss\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\"H\n\x11WriteShardRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\x05\x12\x12\n\noutput_key\x18\x03 \x01(\t\"=\n\x12WriteShardResponse\x12\x13\n\x0bpiece_count\x18\x01 \x01(\x03\x12\x12\n\nbyte_count\x18\x02 \x01(\x03\":\n\x12\x46inishWriteRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\x12\n\noutput_key\x18\x02 \x01(\t*R\n\tBoxPolicy\x12\x1a\n\x16\x42OX_POLICY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x42OX_POLICY_KEEP\x10\x01\x12\x14\n\x10\x42OX_POLICY_CLAMP\x10\x02*n\n\x0f\x43oordinateFrame\x12 \n\x1c\x43OORDINATE_FRAME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43OORDINATE_FRAME_UPRIGHT\x10\x01\x12\x1b\n\x17\x43OORDINATE_FRAME_STORED\x10\x02*Y\n\x0b\x45rrorPolicy\x12\x1c\n\x18\x45RROR_POLICY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45RROR_POLICY_SKIP\x10\x01\x12\x15\n\x11\x45RROR_POLICY_FAIL\x10\x02*\x8e\x01\n\x10SegmentationMode\x12!\n\x1dSEGMENTATION_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17SEGMENTATION_MODE_GUESS\x10\x01\x12\x1e\n\x1aSEGMENTATION_MODE_POLYGONS\x10\x02\x12\x1a\n\x16SEGMENTATION_MODE_MASK\x10\x03*{\n\x0b\x43\x61tegoryIds\x12\x1c\n\x18\x43\x41TEGORY_IDS_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41TEGORY_IDS_AS_IMPORTED\x10\x01\x12\x17\n\x13\x43\x41TEGORY_IDS_FROM_0\x10\x02\x12\x17\n\x13\x43\x41TEGORY_IDS_FROM_1\x10\x03*N\n\x08LabelMap\x12\x19\n\x15LABEL_MAP_UNSPECIFIED\x10\x00\x12\x14\n\x10LABEL_MAP_SOURCE\x10\x01\x12\x11\n\rLABEL_MAP_VOC\x10\x02*[\n\tImageForm\x12\x1a\n\x16IMAGE_FORM_UNSPECIFIED\x10\x00\x12\x17\n\x13IMAGE_FORM_ORIGINAL\x10\x01\x12\x19\n\x15IMAGE_FORM_NORMALISED\x10\x02\x32\x83\x07\n\x11\x43onversionService\x12i\n\x0bListFormats\x12!.framehouse.v1.ListFormatsRequest\x1a\".framehouse.v1.ListFormatsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/formats\x12\x91\x01\n\x0bPreviewLoss\x12!.framehouse.v1.PreviewLossRequest\x1a\".framehouse.v1.PreviewLossResponse\";\xa0\xbb\x18\x01\x82\xd3\xe4\x93\x02\x31\",/v1/{dataset=users/*/datasets/*}:previewLoss:\x01*\x12\x80\x01\n\x0e\x43onvertArchive\x12$.framehouse.v1.ConvertArchiveRequest\x1a\x1d.google.longrunning.Operation\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/{upload=uploads/*}:convert:\x01*\x12W\n\x0c\x44\x65tectFormat\x12\".framehouse.v1.DetectFormatRequest\x1a#.framehouse.v1.DetectFormatResponse\x12K\n\x08PlanRead\x12\x1e.framehouse.v1.PlanReadRequest\x1a\x1f.framehouse.v1.PlanReadResponse\x12N\n\tReadShard\x12\x1f.framehouse.v1.ReadShardRequest\x1a .framehouse.v1.ReadShardResponse\x12N\n\tPlanWrite\x12\x1f.framehouse.v1.PlanWriteRequest\x1a .framehouse.v1.PlanWriteResponse\x12Q\n\nWriteShard\x12 .framehouse.v1.WriteShardRequest\x1a!.framehouse.v1.WriteShardResponse\x12S\n\x0b\x46inishWrite\x12!.framehouse.v1.FinishWriteRequest\x1a!.framehouse.v1.WriteShardResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,75 +39,75 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONVERSIONSERVICE'].methods_by_name['ListFormats']._loaded_options = None
   _globals['_CONVERSIONSERVICE'].methods_by_name['ListFormats']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/formats'
   _globals['_CONVERSIONSERVICE'].methods_by_name['PreviewLoss']._loaded_options = None
-  _globals['_CONVERSIONSERVICE'].methods_by_name['PreviewLoss']._serialized_options = b'\202\323\344\223\0021\",/v1/{dataset=users/*/datasets/*}:previewLoss:\001*'
+  _globals['_CONVERSIONSERVICE'].methods_by_name['PreviewLoss']._serialized_options = b'\240\273\030\001\202\323\344\223\0021\",/v1/{dataset=users/*/datasets/*}:previewLoss:\001*'
   _globals['_CONVERSIONSERVICE'].methods_by_name['ConvertArchive']._loaded_options = None
   _globals['_CONVERSIONSERVICE'].methods_by_name['ConvertArchive']._serialized_options = b'\202\323\344\223\002#\"\036/v1/{upload=uploads/*}:convert:\001*'
-  _globals['_BOXPOLICY']._serialized_start=3609
-  _globals['_BOXPOLICY']._serialized_end=3691
-  _globals['_COORDINATEFRAME']._serialized_start=3693
-  _globals['_COORDINATEFRAME']._serialized_end=3803
-  _globals['_ERRORPOLICY']._serialized_start=3805
-  _globals['_ERRORPOLICY']._serialized_end=3894
-  _globals['_SEGMENTATIONMODE']._serialized_start=3897
-  _globals['_SEGMENTATIONMODE']._serialized_end=4039
-  _globals['_CATEGORYIDS']._serialized_start=4041
-  _globals['_CATEGORYIDS']._serialized_end=4164
-  _globals['_LABELMAP']._serialized_start=4166
-  _globals['_LABELMAP']._serialized_end=4244
-  _globals['_IMAGEFORM']._serialized_start=4246
-  _globals['_IMAGEFORM']._serialized_end=4337
-  _globals['_FORMAT']._serialized_start=178
-  _globals['_FORMAT']._serialized_end=472
-  _globals['_FORMATOPTION']._serialized_start=474
-  _globals['_FORMATOPTION']._serialized_end=524
-  _globals['_PREVIEWLOSSREQUEST']._serialized_start=526
-  _globals['_PREVIEWLOSSREQUEST']._serialized_end=624
-  _globals['_PREVIEWLOSSRESPONSE']._serialized_start=626
-  _globals['_PREVIEWLOSSRESPONSE']._serialized_end=721
-  _globals['_LISTFORMATSREQUEST']._serialized_start=723
-  _globals['_LISTFORMATSREQUEST']._serialized_end=743
-  _globals['_LISTFORMATSRESPONSE']._serialized_start=745
-  _globals['_LISTFORMATSRESPONSE']._serialized_end=806
-  _globals['_CONVERTARCHIVEREQUEST']._serialized_start=809
-  _globals['_CONVERTARCHIVEREQUEST']._serialized_end=971
-  _globals['_CONVERTARCHIVERESPONSE']._serialized_start=974
-  _globals['_CONVERTARCHIVERESPONSE']._serialized_end=1208
-  _globals['_READOPTIONS']._serialized_start=1211
-  _globals['_READOPTIONS']._serialized_end=1460
-  _globals['_VIDEOOPTIONS']._serialized_start=1462
-  _globals['_VIDEOOPTIONS']._serialized_end=1516
-  _globals['_WRITEOPTIONS']._serialized_start=1519
-  _globals['_WRITEOPTIONS']._serialized_end=1941
-  _globals['_COCOWRITEOPTIONS']._serialized_start=1944
-  _globals['_COCOWRITEOPTIONS']._serialized_end=2133
-  _globals['_VOCWRITEOPTIONS']._serialized_start=2136
-  _globals['_VOCWRITEOPTIONS']._serialized_end=2267
-  _globals['_LOSS']._serialized_start=2269
-  _globals['_LOSS']._serialized_end=2387
-  _globals['_DETECTFORMATREQUEST']._serialized_start=2389
-  _globals['_DETECTFORMATREQUEST']._serialized_end=2429
-  _globals['_DETECTFORMATRESPONSE']._serialized_start=2431
-  _globals['_DETECTFORMATRESPONSE']._serialized_end=2505
-  _globals['_FORMATCANDIDATE']._serialized_start=2507
-  _globals['_FORMATCANDIDATE']._serialized_end=2576
-  _globals['_PLANREADREQUEST']._serialized_start=2579
-  _globals['_PLANREADREQUEST']._serialized_end=2764
-  _globals['_PLANREADRESPONSE']._serialized_start=2767
-  _globals['_PLANREADRESPONSE']._serialized_end=2923
-  _globals['_READSHARDREQUEST']._serialized_start=2925
-  _globals['_READSHARDREQUEST']._serialized_end=3014
-  _globals['_READSHARDRESPONSE']._serialized_start=3016
-  _globals['_READSHARDRESPONSE']._serialized_end=3120
-  _globals['_PLANWRITEREQUEST']._serialized_start=3123
-  _globals['_PLANWRITEREQUEST']._serialized_end=3267
-  _globals['_PLANWRITERESPONSE']._serialized_start=3270
-  _globals['_PLANWRITERESPONSE']._serialized_end=3410
-  _globals['_WRITESHARDREQUEST']._serialized_start=3412
-  _globals['_WRITESHARDREQUEST']._serialized_end=3484
-  _globals['_WRITESHARDRESPONSE']._serialized_start=3486
-  _globals['_WRITESHARDRESPONSE']._serialized_end=3547
-  _globals['_FINISHWRITEREQUEST']._serialized_start=3549
-  _globals['_FINISHWRITEREQUEST']._serialized_end=3607
-  _globals['_CONVERSIONSERVICE']._serialized_start=4340
-  _globals['_CONVERSIONSERVICE']._serialized_end=5235
+  _globals['_BOXPOLICY']._serialized_start=3675
+  _globals['_BOXPOLICY']._serialized_end=3757
+  _globals['_COORDINATEFRAME']._serialized_start=3759
+  _globals['_COORDINATEFRAME']._serialized_end=3869
+  _globals['_ERRORPOLICY']._serialized_start=3871
+  _globals['_ERRORPOLICY']._serialized_end=3960
+  _globals['_SEGMENTATIONMODE']._serialized_start=3963
+  _globals['_SEGMENTATIONMODE']._serialized_end=4105
+  _globals['_CATEGORYIDS']._serialized_start=4107
+  _globals['_CATEGORYIDS']._serialized_end=4230
+  _globals['_LABELMAP']._serialized_start=4232
+  _globals['_LABELMAP']._serialized_end=4310
+  _globals['_IMAGEFORM']._serialized_start=4312
+  _globals['_IMAGEFORM']._serialized_end=4403
+  _globals['_FORMAT']._serialized_start=203
+  _globals['_FORMAT']._serialized_end=497
+  _globals['_FORMATOPTION']._serialized_start=499
+  _globals['_FORMATOPTION']._serialized_end=549
+  _globals['_PREVIEWLOSSREQUEST']._serialized_start=551
+  _globals['_PREVIEWLOSSREQUEST']._serialized_end=649
+  _globals['_PREVIEWLOSSRESPONSE']._serialized_start=651
+  _globals['_PREVIEWLOSSRESPONSE']._serialized_end=746
+  _globals['_LISTFORMATSREQUEST']._serialized_start=748
+  _globals['_LISTFORMATSREQUEST']._serialized_end=768
+  _globals['_LISTFORMATSRESPONSE']._serialized_start=770
+  _globals['_LISTFORMATSRESPONSE']._serialized_end=831
+  _globals['_CONVERTARCHIVEREQUEST']._serialized_start=834
+  _globals['_CONVERTARCHIVEREQUEST']._serialized_end=996
+  _globals['_CONVERTARCHIVERESPONSE']._serialized_start=999
+  _globals['_CONVERTARCHIVERESPONSE']._serialized_end=1233
+  _globals['_READOPTIONS']._serialized_start=1236
+  _globals['_READOPTIONS']._serialized_end=1485
+  _globals['_VIDEOOPTIONS']._serialized_start=1487
+  _globals['_VIDEOOPTIONS']._serialized_end=1541
+  _globals['_WRITEOPTIONS']._serialized_start=1544
+  _globals['_WRITEOPTIONS']._serialized_end=1966
+  _globals['_COCOWRITEOPTIONS']._serialized_start=1969
+  _globals['_COCOWRITEOPTIONS']._serialized_end=2158
+  _globals['_VOCWRITEOPTIONS']._serialized_start=2161
+  _globals['_VOCWRITEOPTIONS']._serialized_end=2292
+  _globals['_LOSS']._serialized_start=2294
+  _globals['_LOSS']._serialized_end=2412
+  _globals['_DETECTFORMATREQUEST']._serialized_start=2414
+  _globals['_DETECTFORMATREQUEST']._serialized_end=2454
+  _globals['_DETECTFORMATRESPONSE']._serialized_start=2456
+  _globals['_DETECTFORMATRESPONSE']._serialized_end=2530
+  _globals['_FORMATCANDIDATE']._serialized_start=2532
+  _globals['_FORMATCANDIDATE']._serialized_end=2601
+  _globals['_PLANREADREQUEST']._serialized_start=2604
+  _globals['_PLANREADREQUEST']._serialized_end=2789
+  _globals['_PLANREADRESPONSE']._serialized_start=2792
+  _globals['_PLANREADRESPONSE']._serialized_end=2948
+  _globals['_READSHARDREQUEST']._serialized_start=2950
+  _globals['_READSHARDREQUEST']._serialized_end=3039
+  _globals['_READSHARDRESPONSE']._serialized_start=3041
+  _globals['_READSHARDRESPONSE']._serialized_end=3145
+  _globals['_PLANWRITEREQUEST']._serialized_start=3148
+  _globals['_PLANWRITEREQUEST']._serialized_end=3333
+  _globals['_PLANWRITERESPONSE']._serialized_start=3336
+  _globals['_PLANWRITERESPONSE']._serialized_end=3476
+  _globals['_WRITESHARDREQUEST']._serialized_start=3478
+  _globals['_WRITESHARDREQUEST']._serialized_end=3550
+  _globals['_WRITESHARDRESPONSE']._serialized_start=3552
+  _globals['_WRITESHARDRESPONSE']._serialized_end=3613
+  _globals['_FINISHWRITEREQUEST']._serialized_start=3615
+  _globals['_FINISHWRITEREQUEST']._serialized_end=3673
+  _globals['_CONVERSIONSERVICE']._serialized_start=4406
+  _globals['_CONVERSIONSERVICE']._serialized_end=5305
 # @@protoc_insertion_point(module_scope)

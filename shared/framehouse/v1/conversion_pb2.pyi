@@ -1,5 +1,6 @@
 from framehouse.v1 import annotation_pb2 as _annotation_pb2
 from framehouse.v1 import dataset_pb2 as _dataset_pb2
+from framehouse.v1 import key_pb2 as _key_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf.internal import containers as _containers
@@ -355,16 +356,18 @@ class ReadShardResponse(_message.Message):
     def __init__(self, annotation_count: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., issues: _Optional[_Union[_annotation_pb2.StepIssues, _Mapping]] = ...) -> None: ...
 
 class PlanWriteRequest(_message.Message):
-    __slots__ = ("table", "options", "output_key", "selection_key")
+    __slots__ = ("table", "options", "output_key", "selection_key", "dataset")
     TABLE_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_KEY_FIELD_NUMBER: _ClassVar[int]
     SELECTION_KEY_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
     table: _dataset_pb2.Table
     options: WriteOptions
     output_key: str
     selection_key: str
-    def __init__(self, table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., options: _Optional[_Union[WriteOptions, _Mapping]] = ..., output_key: _Optional[str] = ..., selection_key: _Optional[str] = ...) -> None: ...
+    dataset: _dataset_pb2.Dataset
+    def __init__(self, table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., options: _Optional[_Union[WriteOptions, _Mapping]] = ..., output_key: _Optional[str] = ..., selection_key: _Optional[str] = ..., dataset: _Optional[_Union[_dataset_pb2.Dataset, _Mapping]] = ...) -> None: ...
 
 class PlanWriteResponse(_message.Message):
     __slots__ = ("format", "shard_count", "losses", "image_count", "annotation_count")

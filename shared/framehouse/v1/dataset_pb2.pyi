@@ -1,6 +1,7 @@
 import datetime
 
 from framehouse.v1 import annotation_pb2 as _annotation_pb2
+from framehouse.v1 import key_pb2 as _key_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2

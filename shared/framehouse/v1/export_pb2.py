@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from framehouse.v1 import conversion_pb2 as framehouse_dot_v1_dot_conversion__pb2
 from framehouse.v1 import dataset_pb2 as framehouse_dot_v1_dot_dataset__pb2
+from framehouse.v1 import key_pb2 as framehouse_dot_v1_dot_key__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66ramehouse/v1/export.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/conversion.proto\x1a\x1b\x66ramehouse/v1/dataset.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x03\n\x06\x45xport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x13\n\x0bimage_count\x18\x05 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x06 \x01(\x03\x12\x0b\n\x03url\x18\x07 \x01(\t\x12\x33\n\x0furl_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x61taset\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\x05\x12(\n\x05\x66iles\x18\x0c \x03(\x0b\x32\x19.framehouse.v1.ExportFile\x12/\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05write\x18\x0e \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\"C\n\nExportFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04hash\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\"\xb4\x01\n\x14\x45xportDatasetRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12*\n\x05write\x18\x02 \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x05\x12\x0e\n\x06recipe\x18\x05 \x01(\t\x12\x14\n\x0cvolume_bytes\x18\x06 \x01(\x03\x12\x14\n\x0ckeep_seconds\x18\x07 \x01(\x03\"s\n\x15\x45xportDatasetResponse\x12%\n\x06\x65xport\x18\x01 \x01(\x0b\x32\x15.framehouse.v1.Export\x12#\n\x06losses\x18\x02 \x03(\x0b\x32\x13.framehouse.v1.Loss\x12\x0e\n\x06reused\x18\x03 \x01(\x08\"5\n\x10GetExportRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0burl_seconds\x18\x02 \x01(\x03\"L\n\x12ListExportsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\"V\n\x13ListExportsResponse\x12&\n\x07\x65xports\x18\x01 \x03(\x0b\x32\x15.framehouse.v1.Export\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteExportRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x11\x46indExportRequest\x12\x34\n\x07request\x18\x01 \x01(\x0b\x32#.framehouse.v1.ExportDatasetRequest\x12#\n\x05table\x18\x02 \x01(\x0b\x32\x14.framehouse.v1.Table\"\xc0\x02\n\x16\x41ssembleArchiveRequest\x12\x0e\n\x06\x65xport\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\x12\x15\n\rbundle_prefix\x18\x06 \x01(\t\x12\x14\n\x0c\x62undle_count\x18\x07 \x01(\x05\x12\x17\n\x0flast_bundle_key\x18\x08 \x01(\t\x12\x34\n\x07request\x18\t \x01(\x0b\x32#.framehouse.v1.ExportDatasetRequest\x12#\n\x05table\x18\n \x01(\x0b\x32\x14.framehouse.v1.Table\x12#\n\x06losses\x18\x0b \x03(\x0b\x32\x13.framehouse.v1.Loss\"|\n\x17\x41ssembleSnapshotRequest\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x15\n\rbundle_prefix\x18\x03 \x01(\t\x12\x14\n\x0c\x62undle_count\x18\x04 \x01(\x05\x12\x17\n\x0flast_bundle_key\x18\x05 \x01(\t\"(\n\x18\x41ssembleSnapshotResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\"\x83\x01\n\x16SnapshotVersionRequest\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12#\n\x05table\x18\x03 \x01(\x0b\x32\x14.framehouse.v1.Table\x12\'\n\x07\x64\x61taset\x18\x04 \x01(\x0b\x32\x16.framehouse.v1.Dataset2\xce\x05\n\rExportService\x12\x87\x01\n\rExportDataset\x12#.framehouse.v1.ExportDatasetRequest\x1a\x1d.google.longrunning.Operation\"2\x82\xd3\xe4\x93\x02,\"\'/v1/{dataset=users/*/datasets/*}:export:\x01*\x12\x61\n\tGetExport\x12\x1f.framehouse.v1.GetExportRequest\x1a\x15.framehouse.v1.Export\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=exports/*}\x12i\n\x0bListExports\x12!.framehouse.v1.ListExportsRequest\x1a\".framehouse.v1.ListExportsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/exports\x12h\n\x0c\x44\x65leteExport\x12\".framehouse.v1.DeleteExportRequest\x1a\x16.google.protobuf.Empty\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/{name=exports/*}\x12\x45\n\nFindExport\x12 .framehouse.v1.FindExportRequest\x1a\x15.framehouse.v1.Export\x12O\n\x0f\x41ssembleArchive\x12%.framehouse.v1.AssembleArchiveRequest\x1a\x15.framehouse.v1.Export\x12\x63\n\x10\x41ssembleSnapshot\x12&.framehouse.v1.AssembleSnapshotRequest\x1a\'.framehouse.v1.AssembleSnapshotResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x66ramehouse/v1/export.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/conversion.proto\x1a\x1b\x66ramehouse/v1/dataset.proto\x1a\x17\x66ramehouse/v1/key.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x03\n\x06\x45xport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x13\n\x0bimage_count\x18\x05 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x06 \x01(\x03\x12\x0b\n\x03url\x18\x07 \x01(\t\x12\x33\n\x0furl_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x61taset\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\x05\x12(\n\x05\x66iles\x18\x0c \x03(\x0b\x32\x19.framehouse.v1.ExportFile\x12/\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05write\x18\x0e \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\x12#\n\x06losses\x18\x0f \x03(\x0b\x32\x13.framehouse.v1.Loss\x12\r\n\x05owner\x18\x10 \x01(\t\"C\n\nExportFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04hash\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\"\xb4\x01\n\x14\x45xportDatasetRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12*\n\x05write\x18\x02 \x01(\x0b\x32\x1b.framehouse.v1.WriteOptions\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x05\x12\x0e\n\x06recipe\x18\x05 \x01(\t\x12\x14\n\x0cvolume_bytes\x18\x06 \x01(\x03\x12\x14\n\x0ckeep_seconds\x18\x07 \x01(\x03\"s\n\x15\x45xportDatasetResponse\x12%\n\x06\x65xport\x18\x01 \x01(\x0b\x32\x15.framehouse.v1.Export\x12#\n\x06losses\x18\x02 \x03(\x0b\x32\x13.framehouse.v1.Loss\x12\x0e\n\x06reused\x18\x03 \x01(\x08\"5\n\x10GetExportRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0burl_seconds\x18\x02 \x01(\x03\"L\n\x12ListExportsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\"V\n\x13ListExportsResponse\x12&\n\x07\x65xports\x18\x01 \x03(\x0b\x32\x15.framehouse.v1.Export\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteExportRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x11\x46indExportRequest\x12\x34\n\x07request\x18\x01 \x01(\x0b\x32#.framehouse.v1.ExportDatasetRequest\x12#\n\x05table\x18\x02 \x01(\x0b\x32\x14.framehouse.v1.Table\"\xcf\x02\n\x16\x41ssembleArchiveRequest\x12\x0e\n\x06\x65xport\x18\x01 \x01(\t\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\x12\x18\n\x10\x61nnotation_count\x18\x05 \x01(\x03\x12\x15\n\rbundle_prefix\x18\x06 \x01(\t\x12\x14\n\x0c\x62undle_count\x18\x07 \x01(\x05\x12\x17\n\x0flast_bundle_key\x18\x08 \x01(\t\x12\x34\n\x07request\x18\t \x01(\x0b\x32#.framehouse.v1.ExportDatasetRequest\x12#\n\x05table\x18\n \x01(\x0b\x32\x14.framehouse.v1.Table\x12#\n\x06losses\x18\x0b \x03(\x0b\x32\x13.framehouse.v1.Loss\x12\r\n\x05owner\x18\x0c \x01(\t\"|\n\x17\x41ssembleSnapshotRequest\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x15\n\rbundle_prefix\x18\x03 \x01(\t\x12\x14\n\x0c\x62undle_count\x18\x04 \x01(\x05\x12\x17\n\x0flast_bundle_key\x18\x05 \x01(\t\"(\n\x18\x41ssembleSnapshotResponse\x12\x0c\n\x04size\x18\x01 \x01(\x03\"\x83\x01\n\x16SnapshotVersionRequest\x12\x0b\n\x03uid\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12#\n\x05table\x18\x03 \x01(\x0b\x32\x14.framehouse.v1.Table\x12\'\n\x07\x64\x61taset\x18\x04 \x01(\x0b\x32\x16.framehouse.v1.Dataset2\xd2\x05\n\rExportService\x12\x8b\x01\n\rExportDataset\x12#.framehouse.v1.ExportDatasetRequest\x1a\x1d.google.longrunning.Operation\"6\xa0\xbb\x18\x01\x82\xd3\xe4\x93\x02,\"\'/v1/{dataset=users/*/datasets/*}:export:\x01*\x12\x61\n\tGetExport\x12\x1f.framehouse.v1.GetExportRequest\x1a\x15.framehouse.v1.Export\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=exports/*}\x12i\n\x0bListExports\x12!.framehouse.v1.ListExportsRequest\x1a\".framehouse.v1.ListExportsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/exports\x12h\n\x0c\x44\x65leteExport\x12\".framehouse.v1.DeleteExportRequest\x1a\x16.google.protobuf.Empty\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/{name=exports/*}\x12\x45\n\nFindExport\x12 .framehouse.v1.FindExportRequest\x1a\x15.framehouse.v1.Export\x12O\n\x0f\x41ssembleArchive\x12%.framehouse.v1.AssembleArchiveRequest\x1a\x15.framehouse.v1.Export\x12\x63\n\x10\x41ssembleSnapshot\x12&.framehouse.v1.AssembleSnapshotRequest\x1a\'.framehouse.v1.AssembleSnapshotResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,39 +39,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'framehouse.v1.export_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXPORTSERVICE'].methods_by_name['ExportDataset']._loaded_options = None
-  _globals['_EXPORTSERVICE'].methods_by_name['ExportDataset']._serialized_options = b'\202\323\344\223\002,\"\'/v1/{dataset=users/*/datasets/*}:export:\001*'
+  _globals['_EXPORTSERVICE'].methods_by_name['ExportDataset']._serialized_options = b'\240\273\030\001\202\323\344\223\002,\"\'/v1/{dataset=users/*/datasets/*}:export:\001*'
   _globals['_EXPORTSERVICE'].methods_by_name['GetExport']._loaded_options = None
   _globals['_EXPORTSERVICE'].methods_by_name['GetExport']._serialized_options = b'\202\323\344\223\002\026\022\024/v1/{name=exports/*}'
   _globals['_EXPORTSERVICE'].methods_by_name['ListExports']._loaded_options = None
   _globals['_EXPORTSERVICE'].methods_by_name['ListExports']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/exports'
   _globals['_EXPORTSERVICE'].methods_by_name['DeleteExport']._loaded_options = None
   _globals['_EXPORTSERVICE'].methods_by_name['DeleteExport']._serialized_options = b'\202\323\344\223\002\026*\024/v1/{name=exports/*}'
-  _globals['_EXPORT']._serialized_start=236
-  _globals['_EXPORT']._serialized_end=638
-  _globals['_EXPORTFILE']._serialized_start=640
-  _globals['_EXPORTFILE']._serialized_end=707
-  _globals['_EXPORTDATASETREQUEST']._serialized_start=710
-  _globals['_EXPORTDATASETREQUEST']._serialized_end=890
-  _globals['_EXPORTDATASETRESPONSE']._serialized_start=892
-  _globals['_EXPORTDATASETRESPONSE']._serialized_end=1007
-  _globals['_GETEXPORTREQUEST']._serialized_start=1009
-  _globals['_GETEXPORTREQUEST']._serialized_end=1062
-  _globals['_LISTEXPORTSREQUEST']._serialized_start=1064
-  _globals['_LISTEXPORTSREQUEST']._serialized_end=1140
-  _globals['_LISTEXPORTSRESPONSE']._serialized_start=1142
-  _globals['_LISTEXPORTSRESPONSE']._serialized_end=1228
-  _globals['_DELETEEXPORTREQUEST']._serialized_start=1230
-  _globals['_DELETEEXPORTREQUEST']._serialized_end=1265
-  _globals['_FINDEXPORTREQUEST']._serialized_start=1267
-  _globals['_FINDEXPORTREQUEST']._serialized_end=1377
-  _globals['_ASSEMBLEARCHIVEREQUEST']._serialized_start=1380
-  _globals['_ASSEMBLEARCHIVEREQUEST']._serialized_end=1700
-  _globals['_ASSEMBLESNAPSHOTREQUEST']._serialized_start=1702
-  _globals['_ASSEMBLESNAPSHOTREQUEST']._serialized_end=1826
-  _globals['_ASSEMBLESNAPSHOTRESPONSE']._serialized_start=1828
-  _globals['_ASSEMBLESNAPSHOTRESPONSE']._serialized_end=1868
-  _globals['_SNAPSHOTVERSIONREQUEST']._serialized_start=1871
-  _globals['_SNAPSHOTVERSIONREQUEST']._serialized_end=2002
-  _globals['_EXPORTSERVICE']._serialized_start=2005
-  _globals['_EXPORTSERVICE']._serialized_end=2723
+  _globals['_EXPORT']._serialized_start=261
+  _globals['_EXPORT']._serialized_end=715
+  _globals['_EXPORTFILE']._serialized_start=717
+  _globals['_EXPORTFILE']._serialized_end=784
+  _globals['_EXPORTDATASETREQUEST']._serialized_start=787
+  _globals['_EXPORTDATASETREQUEST']._serialized_end=967
+  _globals['_EXPORTDATASETRESPONSE']._serialized_start=969
+  _globals['_EXPORTDATASETRESPONSE']._serialized_end=1084
+  _globals['_GETEXPORTREQUEST']._serialized_start=1086
+  _globals['_GETEXPORTREQUEST']._serialized_end=1139
+  _globals['_LISTEXPORTSREQUEST']._serialized_start=1141
+  _globals['_LISTEXPORTSREQUEST']._serialized_end=1217
+  _globals['_LISTEXPORTSRESPONSE']._serialized_start=1219
+  _globals['_LISTEXPORTSRESPONSE']._serialized_end=1305
+  _globals['_DELETEEXPORTREQUEST']._serialized_start=1307
+  _globals['_DELETEEXPORTREQUEST']._serialized_end=1342
+  _globals['_FINDEXPORTREQUEST']._serialized_start=1344
+  _globals['_FINDEXPORTREQUEST']._serialized_end=1454
+  _globals['_ASSEMBLEARCHIVEREQUEST']._serialized_start=1457
+  _globals['_ASSEMBLEARCHIVEREQUEST']._serialized_end=1792
+  _globals['_ASSEMBLESNAPSHOTREQUEST']._serialized_start=1794
+  _globals['_ASSEMBLESNAPSHOTREQUEST']._serialized_end=1918
+  _globals['_ASSEMBLESNAPSHOTRESPONSE']._serialized_start=1920
+  _globals['_ASSEMBLESNAPSHOTRESPONSE']._serialized_end=1960
+  _globals['_SNAPSHOTVERSIONREQUEST']._serialized_start=1963
+  _globals['_SNAPSHOTVERSIONREQUEST']._serialized_end=2094
+  _globals['_EXPORTSERVICE']._serialized_start=2097
+  _globals['_EXPORTSERVICE']._serialized_end=2819
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ import datetime
 
 from framehouse.v1 import conversion_pb2 as _conversion_pb2
 from framehouse.v1 import dataset_pb2 as _dataset_pb2
+from framehouse.v1 import key_pb2 as _key_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
@@ -15,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Export(_message.Message):
-    __slots__ = ("name", "file_name", "format", "size", "image_count", "annotation_count", "url", "url_expire_time", "create_time", "dataset", "version", "files", "expire_time", "write")
+    __slots__ = ("name", "file_name", "format", "size", "image_count", "annotation_count", "url", "url_expire_time", "create_time", "dataset", "version", "files", "expire_time", "write", "losses", "owner")
     NAME_FIELD_NUMBER: _ClassVar[int]
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +31,8 @@ class Export(_message.Message):
     FILES_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     WRITE_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     name: str
     file_name: str
     format: str
@@ -44,7 +47,9 @@ class Export(_message.Message):
     files: _containers.RepeatedCompositeFieldContainer[ExportFile]
     expire_time: _timestamp_pb2.Timestamp
     write: _conversion_pb2.WriteOptions
-    def __init__(self, name: _Optional[str] = ..., file_name: _Optional[str] = ..., format: _Optional[str] = ..., size: _Optional[int] = ..., image_count: _Optional[int] = ..., annotation_count: _Optional[int] = ..., url: _Optional[str] = ..., url_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dataset: _Optional[str] = ..., version: _Optional[int] = ..., files: _Optional[_Iterable[_Union[ExportFile, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., write: _Optional[_Union[_conversion_pb2.WriteOptions, _Mapping]] = ...) -> None: ...
+    losses: _containers.RepeatedCompositeFieldContainer[_conversion_pb2.Loss]
+    owner: str
+    def __init__(self, name: _Optional[str] = ..., file_name: _Optional[str] = ..., format: _Optional[str] = ..., size: _Optional[int] = ..., image_count: _Optional[int] = ..., annotation_count: _Optional[int] = ..., url: _Optional[str] = ..., url_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., dataset: _Optional[str] = ..., version: _Optional[int] = ..., files: _Optional[_Iterable[_Union[ExportFile, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., write: _Optional[_Union[_conversion_pb2.WriteOptions, _Mapping]] = ..., losses: _Optional[_Iterable[_Union[_conversion_pb2.Loss, _Mapping]]] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class ExportFile(_message.Message):
     __slots__ = ("name", "size", "hash", "url")
@@ -127,7 +132,7 @@ class FindExportRequest(_message.Message):
     def __init__(self, request: _Optional[_Union[ExportDatasetRequest, _Mapping]] = ..., table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ...) -> None: ...
 
 class AssembleArchiveRequest(_message.Message):
-    __slots__ = ("export", "file_name", "format", "image_count", "annotation_count", "bundle_prefix", "bundle_count", "last_bundle_key", "request", "table", "losses")
+    __slots__ = ("export", "file_name", "format", "image_count", "annotation_count", "bundle_prefix", "bundle_count", "last_bundle_key", "request", "table", "losses", "owner")
     EXPORT_FIELD_NUMBER: _ClassVar[int]
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +144,7 @@ class AssembleArchiveRequest(_message.Message):
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
     LOSSES_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     export: str
     file_name: str
     format: str
@@ -150,7 +156,8 @@ class AssembleArchiveRequest(_message.Message):
     request: ExportDatasetRequest
     table: _dataset_pb2.Table
     losses: _containers.RepeatedCompositeFieldContainer[_conversion_pb2.Loss]
-    def __init__(self, export: _Optional[str] = ..., file_name: _Optional[str] = ..., format: _Optional[str] = ..., image_count: _Optional[int] = ..., annotation_count: _Optional[int] = ..., bundle_prefix: _Optional[str] = ..., bundle_count: _Optional[int] = ..., last_bundle_key: _Optional[str] = ..., request: _Optional[_Union[ExportDatasetRequest, _Mapping]] = ..., table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., losses: _Optional[_Iterable[_Union[_conversion_pb2.Loss, _Mapping]]] = ...) -> None: ...
+    owner: str
+    def __init__(self, export: _Optional[str] = ..., file_name: _Optional[str] = ..., format: _Optional[str] = ..., image_count: _Optional[int] = ..., annotation_count: _Optional[int] = ..., bundle_prefix: _Optional[str] = ..., bundle_count: _Optional[int] = ..., last_bundle_key: _Optional[str] = ..., request: _Optional[_Union[ExportDatasetRequest, _Mapping]] = ..., table: _Optional[_Union[_dataset_pb2.Table, _Mapping]] = ..., losses: _Optional[_Iterable[_Union[_conversion_pb2.Loss, _Mapping]]] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class AssembleSnapshotRequest(_message.Message):
     __slots__ = ("uid", "number", "bundle_prefix", "bundle_count", "last_bundle_key")

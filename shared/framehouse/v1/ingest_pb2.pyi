@@ -141,14 +141,16 @@ class FetchFilesResponse(_message.Message):
     def __init__(self, file_count: _Optional[int] = ..., byte_count: _Optional[int] = ..., issues: _Optional[_Union[_annotation_pb2.StepIssues, _Mapping]] = ...) -> None: ...
 
 class FinishFetchRequest(_message.Message):
-    __slots__ = ("upload_id", "file_name", "index_keys")
+    __slots__ = ("upload_id", "file_name", "index_keys", "owner")
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
     FILE_NAME_FIELD_NUMBER: _ClassVar[int]
     INDEX_KEYS_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     upload_id: str
     file_name: str
     index_keys: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, upload_id: _Optional[str] = ..., file_name: _Optional[str] = ..., index_keys: _Optional[_Iterable[str]] = ...) -> None: ...
+    owner: str
+    def __init__(self, upload_id: _Optional[str] = ..., file_name: _Optional[str] = ..., index_keys: _Optional[_Iterable[str]] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class AddFramesRequest(_message.Message):
     __slots__ = ("index_key", "frames_prefix", "video_count", "output_key")

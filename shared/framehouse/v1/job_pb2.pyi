@@ -1,6 +1,7 @@
 import datetime
 
 from framehouse.v1 import conversion_pb2 as _conversion_pb2
+from framehouse.v1 import key_pb2 as _key_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.longrunning import operations_pb2 as _operations_pb2
 from google.protobuf import empty_pb2 as _empty_pb2

@@ -66,7 +66,9 @@ class KeyServiceServicer:
 
     def CreateKey(self, request, context):
         """Makes a key. The answer alone has its secret, which is stored hashed. Without
-        the scope admin, a caller can make keys for itself only, with scopes that it has.
+        the scope admin, a caller can make keys for itself only, with scopes that it has;
+        they end no later than its own key and have limits no higher: unset, both are those
+        of that key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

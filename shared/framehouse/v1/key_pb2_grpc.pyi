@@ -40,7 +40,9 @@ class KeyServiceStub:
     def __new__(cls, channel: _aio.Channel) -> KeyServiceAsyncStub: ...
     CreateKey: _grpc.UnaryUnaryMultiCallable[_key_pb2.CreateKeyRequest, _key_pb2.Key]
     """Makes a key. The answer alone has its secret, which is stored hashed. Without
-    the scope admin, a caller can make keys for itself only, with scopes that it has.
+    the scope admin, a caller can make keys for itself only, with scopes that it has;
+    they end no later than its own key and have limits no higher: unset, both are those
+    of that key.
     """
     ListKeys: _grpc.UnaryUnaryMultiCallable[_key_pb2.ListKeysRequest, _key_pb2.ListKeysResponse]
     """Lists the keys of a user, newest first, or with `users/-` those of all users,
@@ -62,7 +64,9 @@ class KeyServiceAsyncStub(KeyServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateKey: _aio.UnaryUnaryMultiCallable[_key_pb2.CreateKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
     """Makes a key. The answer alone has its secret, which is stored hashed. Without
-    the scope admin, a caller can make keys for itself only, with scopes that it has.
+    the scope admin, a caller can make keys for itself only, with scopes that it has;
+    they end no later than its own key and have limits no higher: unset, both are those
+    of that key.
     """
     ListKeys: _aio.UnaryUnaryMultiCallable[_key_pb2.ListKeysRequest, _key_pb2.ListKeysResponse]  # type: ignore[assignment]
     """Lists the keys of a user, newest first, or with `users/-` those of all users,
@@ -87,7 +91,9 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
         """Makes a key. The answer alone has its secret, which is stored hashed. Without
-        the scope admin, a caller can make keys for itself only, with scopes that it has.
+        the scope admin, a caller can make keys for itself only, with scopes that it has;
+        they end no later than its own key and have limits no higher: unset, both are those
+        of that key.
         """
 
     @_abc_1.abstractmethod

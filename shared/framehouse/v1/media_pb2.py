@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from framehouse.v1 import annotation_pb2 as framehouse_dot_v1_dot_annotation__pb2
 from framehouse.v1 import conversion_pb2 as framehouse_dot_v1_dot_conversion__pb2
+from framehouse.v1 import key_pb2 as framehouse_dot_v1_dot_key__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66ramehouse/v1/media.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1e\x66ramehouse/v1/conversion.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\xc5\x01\n\x13ProcessShardRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\x05\x12(\n\x05\x64\x65pth\x18\x03 \x01(\x0e\x32\x19.framehouse.v1.MediaDepth\x12\x10\n\x08min_side\x18\x04 \x01(\x05\x12\x12\n\noutput_key\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65rived_key\x18\x06 \x01(\t\x12\x10\n\x08max_side\x18\x07 \x01(\x05\x12\x16\n\x0e\x64rop_originals\x18\x08 \x01(\x08\"j\n\x14ProcessShardResponse\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\x12\x12\n\nbyte_count\x18\x02 \x01(\x03\x12)\n\x06issues\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"\x8d\x01\n\x14\x45xtractFramesRequest\x12\x12\n\nvideos_key\x18\x01 \x01(\t\x12\r\n\x05video\x18\x02 \x01(\x05\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.framehouse.v1.VideoOptions\x12\x10\n\x08pack_key\x18\x04 \x01(\t\x12\x12\n\noutput_key\x18\x05 \x01(\t\"W\n\x15\x45xtractFramesResponse\x12\x13\n\x0b\x66rame_count\x18\x01 \x01(\x03\x12)\n\x06issues\x18\x02 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"X\n\x11ProbeImageRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x15\n\x08min_side\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x0b\n\t_min_side\"\xaa\x01\n\x12ProbeImageResponse\x12\x0e\n\x06usable\x18\x01 \x01(\x08\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x0c\n\x04size\x18\x05 \x01(\x03\x12\x0c\n\x04hash\x18\x06 \x01(\t\x12\x13\n\x0borientation\x18\x07 \x01(\x05\x12$\n\x06issues\x18\x08 \x03(\x0b\x32\x14.framehouse.v1.Issue\"\xc8\x01\n\x12RenderImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x05\x12$\n\x04\x63rop\x18\x03 \x01(\x0b\x32\x16.framehouse.v1.CropBox\x12+\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1b.framehouse.v1.RenderFormat\x12\x1b\n\x13without_annotations\x18\x05 \x01(\x08\x12\x16\n\x0ewithout_labels\x18\x06 \x01(\x08\x12\x0e\n\x06labels\x18\x07 \x03(\t\">\n\x07\x43ropBox\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"1\n\x13GetThumbnailRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x05*W\n\nMediaDepth\x12\x1b\n\x17MEDIA_DEPTH_UNSPECIFIED\x10\x00\x12\x14\n\x10MEDIA_DEPTH_FULL\x10\x01\x12\x16\n\x12MEDIA_DEPTH_HEADER\x10\x02*t\n\x0cRenderFormat\x12\x1d\n\x19RENDER_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12RENDER_FORMAT_WEBP\x10\x01\x12\x16\n\x12RENDER_FORMAT_JPEG\x10\x02\x12\x15\n\x11RENDER_FORMAT_PNG\x10\x03\x32\xb7\x04\n\x0cMediaService\x12W\n\x0cProcessShard\x12\".framehouse.v1.ProcessShardRequest\x1a#.framehouse.v1.ProcessShardResponse\x12Z\n\rExtractFrames\x12#.framehouse.v1.ExtractFramesRequest\x1a$.framehouse.v1.ExtractFramesResponse\x12n\n\nProbeImage\x12 .framehouse.v1.ProbeImageRequest\x1a!.framehouse.v1.ProbeImageResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images:probe:\x01*\x12}\n\x0bRenderImage\x12!.framehouse.v1.RenderImageRequest\x1a\x14.google.api.HttpBody\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{name=users/*/datasets/*/images/*}:render\x12\x82\x01\n\x0cGetThumbnail\x12\".framehouse.v1.GetThumbnailRequest\x1a\x14.google.api.HttpBody\"8\x82\xd3\xe4\x93\x02\x32\x12\x30/v1/{name=users/*/datasets/*/images/*}:thumbnailb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x66ramehouse/v1/media.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/annotation.proto\x1a\x1e\x66ramehouse/v1/conversion.proto\x1a\x17\x66ramehouse/v1/key.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"\xc5\x01\n\x13ProcessShardRequest\x12\x10\n\x08plan_key\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\x05\x12(\n\x05\x64\x65pth\x18\x03 \x01(\x0e\x32\x19.framehouse.v1.MediaDepth\x12\x10\n\x08min_side\x18\x04 \x01(\x05\x12\x12\n\noutput_key\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65rived_key\x18\x06 \x01(\t\x12\x10\n\x08max_side\x18\x07 \x01(\x05\x12\x16\n\x0e\x64rop_originals\x18\x08 \x01(\x08\"j\n\x14ProcessShardResponse\x12\x13\n\x0bimage_count\x18\x01 \x01(\x03\x12\x12\n\nbyte_count\x18\x02 \x01(\x03\x12)\n\x06issues\x18\x03 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"\x8d\x01\n\x14\x45xtractFramesRequest\x12\x12\n\nvideos_key\x18\x01 \x01(\t\x12\r\n\x05video\x18\x02 \x01(\x05\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.framehouse.v1.VideoOptions\x12\x10\n\x08pack_key\x18\x04 \x01(\t\x12\x12\n\noutput_key\x18\x05 \x01(\t\"W\n\x15\x45xtractFramesResponse\x12\x13\n\x0b\x66rame_count\x18\x01 \x01(\x03\x12)\n\x06issues\x18\x02 \x01(\x0b\x32\x19.framehouse.v1.StepIssues\"X\n\x11ProbeImageRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12\x15\n\x08min_side\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\x0b\n\t_min_side\"\xaa\x01\n\x12ProbeImageResponse\x12\x0e\n\x06usable\x18\x01 \x01(\x08\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x0c\n\x04size\x18\x05 \x01(\x03\x12\x0c\n\x04hash\x18\x06 \x01(\t\x12\x13\n\x0borientation\x18\x07 \x01(\x05\x12$\n\x06issues\x18\x08 \x03(\x0b\x32\x14.framehouse.v1.Issue\"\xc8\x01\n\x12RenderImageRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x05\x12$\n\x04\x63rop\x18\x03 \x01(\x0b\x32\x16.framehouse.v1.CropBox\x12+\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x1b.framehouse.v1.RenderFormat\x12\x1b\n\x13without_annotations\x18\x05 \x01(\x08\x12\x16\n\x0ewithout_labels\x18\x06 \x01(\x08\x12\x0e\n\x06labels\x18\x07 \x03(\t\">\n\x07\x43ropBox\x12\t\n\x01x\x18\x01 \x01(\x05\x12\t\n\x01y\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\"1\n\x13GetThumbnailRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x05*W\n\nMediaDepth\x12\x1b\n\x17MEDIA_DEPTH_UNSPECIFIED\x10\x00\x12\x14\n\x10MEDIA_DEPTH_FULL\x10\x01\x12\x16\n\x12MEDIA_DEPTH_HEADER\x10\x02*t\n\x0cRenderFormat\x12\x1d\n\x19RENDER_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12RENDER_FORMAT_WEBP\x10\x01\x12\x16\n\x12RENDER_FORMAT_JPEG\x10\x02\x12\x15\n\x11RENDER_FORMAT_PNG\x10\x03\x32\xbb\x04\n\x0cMediaService\x12W\n\x0cProcessShard\x12\".framehouse.v1.ProcessShardRequest\x1a#.framehouse.v1.ProcessShardResponse\x12Z\n\rExtractFrames\x12#.framehouse.v1.ExtractFramesRequest\x1a$.framehouse.v1.ExtractFramesResponse\x12r\n\nProbeImage\x12 .framehouse.v1.ProbeImageRequest\x1a!.framehouse.v1.ProbeImageResponse\"\x1f\xa0\xbb\x18\x01\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images:probe:\x01*\x12}\n\x0bRenderImage\x12!.framehouse.v1.RenderImageRequest\x1a\x14.google.api.HttpBody\"5\x82\xd3\xe4\x93\x02/\x12-/v1/{name=users/*/datasets/*/images/*}:render\x12\x82\x01\n\x0cGetThumbnail\x12\".framehouse.v1.GetThumbnailRequest\x1a\x14.google.api.HttpBody\"8\x82\xd3\xe4\x93\x02\x32\x12\x30/v1/{name=users/*/datasets/*/images/*}:thumbnailb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,33 +37,33 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'framehouse.v1.media_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MEDIASERVICE'].methods_by_name['ProbeImage']._loaded_options = None
-  _globals['_MEDIASERVICE'].methods_by_name['ProbeImage']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images:probe:\001*'
+  _globals['_MEDIASERVICE'].methods_by_name['ProbeImage']._serialized_options = b'\240\273\030\001\202\323\344\223\002\025\"\020/v1/images:probe:\001*'
   _globals['_MEDIASERVICE'].methods_by_name['RenderImage']._loaded_options = None
   _globals['_MEDIASERVICE'].methods_by_name['RenderImage']._serialized_options = b'\202\323\344\223\002/\022-/v1/{name=users/*/datasets/*/images/*}:render'
   _globals['_MEDIASERVICE'].methods_by_name['GetThumbnail']._loaded_options = None
   _globals['_MEDIASERVICE'].methods_by_name['GetThumbnail']._serialized_options = b'\202\323\344\223\0022\0220/v1/{name=users/*/datasets/*/images/*}:thumbnail'
-  _globals['_MEDIADEPTH']._serialized_start=1287
-  _globals['_MEDIADEPTH']._serialized_end=1374
-  _globals['_RENDERFORMAT']._serialized_start=1376
-  _globals['_RENDERFORMAT']._serialized_end=1492
-  _globals['_PROCESSSHARDREQUEST']._serialized_start=166
-  _globals['_PROCESSSHARDREQUEST']._serialized_end=363
-  _globals['_PROCESSSHARDRESPONSE']._serialized_start=365
-  _globals['_PROCESSSHARDRESPONSE']._serialized_end=471
-  _globals['_EXTRACTFRAMESREQUEST']._serialized_start=474
-  _globals['_EXTRACTFRAMESREQUEST']._serialized_end=615
-  _globals['_EXTRACTFRAMESRESPONSE']._serialized_start=617
-  _globals['_EXTRACTFRAMESRESPONSE']._serialized_end=704
-  _globals['_PROBEIMAGEREQUEST']._serialized_start=706
-  _globals['_PROBEIMAGEREQUEST']._serialized_end=794
-  _globals['_PROBEIMAGERESPONSE']._serialized_start=797
-  _globals['_PROBEIMAGERESPONSE']._serialized_end=967
-  _globals['_RENDERIMAGEREQUEST']._serialized_start=970
-  _globals['_RENDERIMAGEREQUEST']._serialized_end=1170
-  _globals['_CROPBOX']._serialized_start=1172
-  _globals['_CROPBOX']._serialized_end=1234
-  _globals['_GETTHUMBNAILREQUEST']._serialized_start=1236
-  _globals['_GETTHUMBNAILREQUEST']._serialized_end=1285
-  _globals['_MEDIASERVICE']._serialized_start=1495
-  _globals['_MEDIASERVICE']._serialized_end=2062
+  _globals['_MEDIADEPTH']._serialized_start=1312
+  _globals['_MEDIADEPTH']._serialized_end=1399
+  _globals['_RENDERFORMAT']._serialized_start=1401
+  _globals['_RENDERFORMAT']._serialized_end=1517
+  _globals['_PROCESSSHARDREQUEST']._serialized_start=191
+  _globals['_PROCESSSHARDREQUEST']._serialized_end=388
+  _globals['_PROCESSSHARDRESPONSE']._serialized_start=390
+  _globals['_PROCESSSHARDRESPONSE']._serialized_end=496
+  _globals['_EXTRACTFRAMESREQUEST']._serialized_start=499
+  _globals['_EXTRACTFRAMESREQUEST']._serialized_end=640
+  _globals['_EXTRACTFRAMESRESPONSE']._serialized_start=642
+  _globals['_EXTRACTFRAMESRESPONSE']._serialized_end=729
+  _globals['_PROBEIMAGEREQUEST']._serialized_start=731
+  _globals['_PROBEIMAGEREQUEST']._serialized_end=819
+  _globals['_PROBEIMAGERESPONSE']._serialized_start=822
+  _globals['_PROBEIMAGERESPONSE']._serialized_end=992
+  _globals['_RENDERIMAGEREQUEST']._serialized_start=995
+  _globals['_RENDERIMAGEREQUEST']._serialized_end=1195
+  _globals['_CROPBOX']._serialized_start=1197
+  _globals['_CROPBOX']._serialized_end=1259
+  _globals['_GETTHUMBNAILREQUEST']._serialized_start=1261
+  _globals['_GETTHUMBNAILREQUEST']._serialized_end=1310
+  _globals['_MEDIASERVICE']._serialized_start=1520
+  _globals['_MEDIASERVICE']._serialized_end=2091
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,6 @@
 from framehouse.v1 import annotation_pb2 as _annotation_pb2
 from framehouse.v1 import conversion_pb2 as _conversion_pb2
+from framehouse.v1 import key_pb2 as _key_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf.internal import containers as _containers

@@ -8,12 +8,16 @@ from framehouse.annotations.schema import NORMALISED, RANGE
 from framehouse.v1.conversion_pb2 import IMAGE_FORM_NORMALISED, IMAGE_FORM_UNSPECIFIED, ImageForm
 from services.conversion import forms
 
+FORMATS = {"jpg": "jpeg", "JPEG": "jpeg", "tif": "tiff", "d/e": "png"}
+
 
 def images(*rows: tuple[str, bool, str | None]) -> pa.Table:
-    """Path, whether there is an original, and the format of the normalised form."""
+    """Path, whether there is an original, of the format that its extension says, and that of the normalised form."""
+    extensions = [path.rpartition(".")[2] for path, _, _ in rows]
     return pa.table(
         {
             "path": [path for path, _, _ in rows],
+            "format": [FORMATS.get(extension, extension) for extension in extensions],
             "original.offset": pa.array([7 if there else None for _, there, _ in rows], pa.int64()),
             "normalised.width": pa.array([4 if small else None for _, _, small in rows], pa.int32()),
             "normalised.format": pa.array([small for _, _, small in rows], pa.string()),
@@ -29,9 +33,10 @@ def test_the_normalised_form_is_taken_where_asked_and_where_nothing_else_is(
     form: ImageForm, wanted: list[bool]
 ) -> None:
     table = images(("a.jpg", True, "jpeg"), ("b.jpg", True, None), ("c.jpg", False, "jpeg"), ("d.jpg", False, None))
-    found, used = forms.choose(table, form)
-    assert used.tolist() == wanted
-    assert found["path"].to_pylist() == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    choice = forms.choose(table, form)
+    assert choice.normalised.tolist() == wanted
+    assert not choice.encoded.any()
+    assert choice.images["path"].to_pylist() == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
 
 
 def test_an_extension_that_no_longer_fits_is_replaced_and_paths_stay_unique() -> None:
@@ -46,8 +51,9 @@ def test_an_extension_that_no_longer_fits_is_replaced_and_paths_stay_unique() ->
         ("f.heic", True, "jpeg"),
         ("g.webp", True, None),
     )
-    found, _ = forms.choose(table, IMAGE_FORM_NORMALISED)
-    assert found["path"].to_pylist() == [
+    choice = forms.choose(table, IMAGE_FORM_NORMALISED)
+    assert np.flatnonzero(choice.renamed).tolist() == [0, 6, 7]
+    assert choice.images["path"].to_pylist() == [
         "a_heic_2.jpg",
         "a.png",
         "a.jpg",
@@ -58,6 +64,23 @@ def test_an_extension_that_no_longer_fits_is_replaced_and_paths_stay_unique() ->
         "f_heic.jpg",
         "g.webp",
     ]
+
+
+def test_images_in_another_format_are_encoded_and_all_are_named_by_theirs() -> None:
+    table = images(
+        ("a.png", True, None),
+        ("b.JPEG", True, None),
+        ("c.tif", True, "png"),
+        ("d.mpo", True, None),
+        ("a.jpg", True, None),
+    )
+    choice = forms.choose(table, IMAGE_FORM_NORMALISED, "jpeg")
+    assert choice.encoded.tolist() == [True, False, True, False, False]
+    assert choice.renamed.tolist() == [True, False, False, False, False]
+    assert choice.images["path"].to_pylist() == ["a_png.jpg", "b.JPEG", "c.jpg", "d.jpg", "a.jpg"]
+    absent = images(("a.png", False, None))
+    assert not forms.choose(absent, IMAGE_FORM_UNSPECIFIED, "jpeg").encoded.any()
+    assert forms.choose(absent, IMAGE_FORM_UNSPECIFIED, "jpeg").images["path"].to_pylist() == ["a.png"]
 
 
 def test_sizes_boxes_and_bytes_are_those_of_the_form() -> None:

@@ -1,12 +1,15 @@
 """Ultralytics NDJSON: a line an image, all tasks side by side."""
 
 import json
+import time
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from test_datumaro import table
 from whole_way import Imported, Shelf, detect, image, packed, read, write
 
@@ -14,10 +17,12 @@ from framehouse.annotations import geometry, masks
 from framehouse.annotations.schema import Kind, State
 from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
+from framehouse.store import signed_urls
 from framehouse.store.issues import IssueLog
 from framehouse.store.sources import index_archive
 from framehouse.v1.annotation_pb2 import Label, LabelSchema
-from services.conversion import ultralytics_lines
+from framehouse.v1.conversion_pb2 import WriteOptions
+from services.conversion import image_urls, ultralytics_lines
 from services.conversion.archive import Archive
 
 quick = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
@@ -89,6 +94,30 @@ def test_images_named_by_urls_are_kept_without_bytes() -> None:
     files, losses = write(found.table, found.shelf, "ultralytics-ndjson", "ultralytics-ndjson")
     assert not losses
     assert [record.get("url") for record in written_lines(files)] == [None, "https://host/1", "https://host/2"]
+
+
+def test_lines_have_signed_urls_of_their_images_instead_of_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = Settings(url_signing_key=SecretStr("k"), public_url="https://host/", export_url_seconds=600)
+    for module in (signed_urls, image_urls):
+        monkeypatch.setattr(module, "settings", lambda: ours)
+    text = lines(line("1.jpg", url="https://other/1", annotations={"boxes": [BOX]}), line("2.jpg", hash="h"))
+    files = {"d.ndjson": text, "images/train/1.jpg": image(), "images/train/2.jpg": image(90, 40)}
+    found = read(files, "ultralytics-ndjson")
+    options = WriteOptions(image_urls=True)
+    written, losses = write(found.table, found.shelf, "ultralytics-ndjson", "ultralytics-ndjson", options=options)
+    assert not losses
+    assert set(written) == {"dataset.ndjson"}
+    first, second = written_lines(written)[1:]
+    assert second["hash"] == "h"
+    assert first["annotations"] == {"boxes": [BOX]}
+    for record in (first, second):
+        begin, token = record["url"].split("/images/")
+        what = signed_urls.verify(token, b"k")
+        data = found.shelf.get_range(what.object, what.offset, what.stored_size)
+        assert begin == "https://host"
+        assert (zlib.decompress(data, -15) if what.method else data) == files[f"images/train/{record['file']}"]
+        assert (what.media_type, what.file_name) == ("image/jpeg", record["file"])
+        assert 0 <= time.time() + 600 - what.end < 60
 
 
 def test_the_file_alone_is_an_upload() -> None:

@@ -50,6 +50,9 @@ def test_what_is_written_reads_the_same() -> None:
     assert written["train.txt"] == b"data/obj_train_data/2.jpg\ndata/obj_train_data/a/1.jpg\n" or sorted(
         written["train.txt"].splitlines()
     ) == [b"data/obj_train_data/2.jpg", b"data/obj_train_data/a/1.jpg"]
+    # Of three images one has a box, one was looked at in vain, and one nobody looked at.
+    assert written["obj_valid_data/1.txt"] == b""
+    assert written["obj_train_data/2.txt"] == b"\n"
     back = read(packed(written), "yolo-darknet")
     columns = [name for name in found.table.column_names if name != "original"]
     assert back.table.select(columns).sort_by("path").equals(found.table.select(columns).sort_by("path"))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from PIL import Image
 
@@ -20,7 +21,7 @@ from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile, write_batches
 from framehouse.store.sources import index_archive
 from framehouse.store.tables import lance
-from framehouse.v1 import conversion_pb2, ingest_pb2, media_pb2
+from framehouse.v1 import conversion_pb2, dataset_pb2, ingest_pb2, media_pb2
 from services.conversion import reading, writing
 from services.ingest.join import join
 from services.media.shard import process_shard
@@ -180,6 +181,8 @@ def write(
     source: str = "",
     without_images: bool = False,
     options: conversion_pb2.WriteOptions | None = None,
+    task: dataset_pb2.Task = dataset_pb2.TASK_UNSPECIFIED,
+    rows: list[int] | None = None,
 ) -> tuple[dict[str, bytes], list]:
     """Exports a table; answers with the files of the archive and what was lost."""
     with tempfile.TemporaryDirectory() as folder:
@@ -187,7 +190,8 @@ def write(
         asked = conversion_pb2.WriteOptions(format=name, without_images=without_images)
         if options is not None:
             asked.MergeFrom(options)
-        head, losses = writing.plan(shelf, dataset, "t", source, asked, "out/plan")
+        selected = None if rows is None else np.array(rows, np.int64)
+        head, losses = writing.plan(shelf, dataset, "t", source, asked, "out/plan", task=task, rows=selected)
         shards = len(head.shard_starts) - 1
         for i in range(shards):
             file, head = writing.open_plan(shelf, "out/plan")

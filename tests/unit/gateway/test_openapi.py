@@ -64,11 +64,15 @@ def test_a_stream_of_requests_is_sent_as_one(document: dict[str, Any]) -> None:
 
 def test_one_operation_by_hand(document: dict[str, Any]) -> None:
     operation = document["paths"]["/v1/users/{user}/datasets"]["get"]
-    assert operation["summary"] == "Lists the datasets of a user, newest first."
+    assert operation["summary"] == "Lists the datasets of a user, or with `users/-` all that the caller may see."
+    assert operation["security"] == [{}, {"key": ["read"]}]
     assert [(p["name"], p["in"], p["schema"]) for p in operation["parameters"]] == [
         ("user", "path", {"type": "string"}),
         ("pageSize", "query", {"type": "integer", "format": "int32"}),
         ("pageToken", "query", {"type": "string"}),
+        ("filter", "query", {"type": "string"}),
+        ("orderBy", "query", {"type": "string"}),
+        ("trash", "query", {"type": "boolean"}),
     ]
     assert operation["parameters"][1]["description"] == "At most 1000; 0 means 100."
     assert operation["responses"]["200"]["content"] == {

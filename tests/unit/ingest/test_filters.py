@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from framehouse.annotations.labels import label_schema, with_labels
 from framehouse.annotations.schema import DATASET_SCHEMA, Kind, State
 from framehouse.runtime.errors import InvalidArgument
+from services.ingest.catalogue import Catalogue, ImportRow, now
 from services.ingest.columns import Snapshot
 from services.ingest.filter_text import DEPTH, LENGTH, RESTRICTIONS
 from services.ingest.filters import selected
+from services.ingest.issue_paths import named, stems
 from services.ingest.ordering import ordered, parse_order
 
 Row = dict[str, Any]
@@ -25,6 +27,7 @@ Holds = Callable[[Row], bool]
 
 CLASSES = ["car", "truck", "traffic light", "Car*"]
 SPLITS = ["train", "val", "night", ""]
+JOBS = ["a" * 32, "b" * 32]
 PATHS = ["a/1.jpg", "a/12.png", "b_c/100%.jpg", "b*c/x.jpg", "ü/ß.webp", "a\\b.jpg"]
 NUMBERS = {"width": "width", "height": "height", "size": "bytes", "orientation": "orientation", "frame": "frame"}
 
@@ -43,6 +46,7 @@ def make_rows(count: int, seed: int = 0) -> list[Row]:
                 "split": SPLITS[rng.integers(4)],
                 "hash": None if rng.random() < 0.2 else f"{rng.integers(1, 4):032x}",
                 "format": None if rng.random() < 0.2 else ["jpeg", "png"][rng.integers(2)],
+                "import_job": None if number % 7 == 0 else JOBS[number % 2],
                 "width": int(rng.integers(1, 5)),
                 "height": int(rng.integers(1, 5)),
                 "bytes": None if rng.random() < 0.2 else int(rng.integers(0, 4)) << 40,
@@ -129,7 +133,7 @@ def a_name(sign: str, choice: int) -> tuple[str, Holds]:
     label, split, state = choice % len(CLASSES), SPLITS[choice % 4], State(choice % 3)
     kind = [Kind.TAG, Kind.BOX, Kind.CAPTION, Kind.MASK][choice % 4]
     name = CLASSES[label].replace("*", "\\*") if choice % 2 else CLASSES[label]
-    match choice % 6:
+    match choice % 7:
         case 0:
             return has("label", name, sign, lambda row: label in row["label"])
         case 1:
@@ -139,6 +143,9 @@ def a_name(sign: str, choice: int) -> tuple[str, Holds]:
         case 3:
             return has("kind", kind.name.lower(), sign, lambda row: kind in row["kind"])
         case 4:
+            job = JOBS[choice % 2]
+            return has("import", f"jobs/{job}" if choice % 3 else job, sign, lambda row: row["import_job"] == job)
+        case 5:
             return has("format", "jpeg", sign, lambda row: row["format"] == "jpeg")
         case _:
             return has("hash", f"{choice % 4:032X}", sign, lambda row: row["hash"] == f"{choice % 4:032x}" != "0" * 32)
@@ -194,6 +201,7 @@ def test_an_asterisk_says_that_a_field_is_there(table: Snapshot) -> None:
     expect(table, "frame:*", lambda row: row["frame"] is not None)
     expect(table, "-orientation:*", lambda row: row["orientation"] is None)
     expect(table, "format:*", lambda row: row["format"] is not None)
+    expect(table, "import:*", lambda row: row["import_job"] is not None)
     expect(table, "hash:*", lambda row: row["hash"] is not None)
     expect(table, "split:*", lambda row: row["split"] != "")
     expect(table, "annotations:*", lambda row: row["kind"] != [])
@@ -218,6 +226,27 @@ def test_a_split_is_known_by_its_other_spellings_and_may_have_no_images(table: S
     expect(table, "split = validation", lambda row: row["split"] == "val")
     expect(table, "split = test", lambda row: False)
     expect(table, 'split = ""', lambda row: row["split"] == "")
+
+
+def test_an_import_is_known_by_its_job_and_its_tag(table: Snapshot, tmp_path: Path) -> None:
+    catalogue = Catalogue(f"sqlite:///{tmp_path}/catalogue.db")
+    catalogue.migrate()
+    with catalogue.session() as session:
+        for job, tag in ((JOBS[0], "monday"), (JOBS[1], ""), ("c" * 32, "tuesday")):
+            session.add(ImportRow(job=job, dataset="d", summary=b"", tag=tag, create_time=now()))
+    mask = selected(table, "import = monday", catalogue)
+    assert mask.tolist() == [row["import_job"] == JOBS[0] for row in ROWS]
+    with pytest.raises(InvalidArgument, match="no import has the tag 'tuesday'; the tags are: 'monday'"):
+        selected(table, "import = tuesday", catalogue)
+    expect(table, f"import = jobs/{'c' * 32}", lambda row: False)
+    expect(table, 'import = ""', lambda row: row["import_job"] is None)
+
+
+def test_an_issue_tells_of_the_image_whose_file_or_label_file_it_is_about() -> None:
+    files = pa.array(["images/train/a.jpg", "labels/val/b", "data.yaml", "deep/c"])
+    images = ["train/a.jpg", "a.jpg", "val/b.png", "b.jpg", "c.jpg", "deep/c.jpg", "e.jpg"]
+    found = named(pa.chunked_array([images]), stems(pa.chunked_array([files])).unique())
+    assert found.tolist() == [True, False, True, False, False, True, False]
 
 
 def test_fields_and_operators_are_not_mistaken_for_keywords(table: Snapshot) -> None:
@@ -252,6 +281,9 @@ def error(table: Snapshot, filter: str) -> tuple[int, str]:
         ("kind:polygons", 6, "did you mean 'polygon'"),
         ("format = jpg", 10, "did you mean 'jpeg'"),
         ("hash = 12", 8, "32 hexadecimal digits"),
+        ("import = friday", 10, "no import has the tag"),
+        ("import > monday", 8, "not a number"),
+        ("issue = 1", 9, "no code of issues"),
         ("width >", 8, "ends where a value"),
         ("width", 1, "say in which field"),
         ('"width" = 3', 1, "say in which field"),

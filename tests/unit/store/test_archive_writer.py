@@ -1,16 +1,27 @@
-"""The arithmetic and the layout of archives, where they need no store."""
+"""The arithmetic and the layout of archives, their volumes and manifests, where they need no store."""
 
 import io
+import json
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
+from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
+from framehouse.store import archive_writer
 from framehouse.store.archive import index_file
-from framehouse.store.archive_writer import Layout, crc32_combine, end_record
+from framehouse.store.archive_writer import Layout, crc32_combine, end_record, write_archive
+from framehouse.store.bundle import BundleWriter
+from framehouse.store.manifest import MANIFEST
+from tests.unit.formats.whole_way import Shelf
 
 
 @given(st.binary(), st.binary())
@@ -44,3 +55,139 @@ def test_files_beyond_4_gib_are_written_and_read_as_zip64(tmp_path: Path) -> Non
         {"path": "far.txt", "header_offset": far, "size": 3},
         {"path": "zeros.bin", "header_offset": 0, "size": size},
     ]
+
+
+VOLUME = 100_000
+
+
+def bundles(shelf: Shelf, images: dict[str, bytes]) -> list[str]:
+    """Two bundles of images that lie in a pack, in another order, each with a label file; and one of the whole."""
+    paths = sorted(images)
+    shelf.put("packs/1", b"".join(images[path] for path in reversed(paths)))
+    sizes = np.array([len(images[path]) for path in paths])
+    ranges = pa.table(
+        {
+            "object": pa.repeat("packs/1", len(paths)),
+            "offset": pa.array(sizes[::-1].cumsum()[::-1] - sizes),
+            "stored_size": pa.array(sizes),
+            "size": pa.array(sizes),
+            "method": pa.repeat(0, len(paths)),
+            "crc32": pa.array([zlib.crc32(images[path]) for path in paths], pa.uint32()),
+        }
+    )
+    half = len(paths) // 2
+    for key, first, end in (("b0", 0, half), ("b1", half, len(paths))):
+        with BundleWriter(shelf, key) as bundle:
+            bundle.copies(pa.array([f"images/{path}" for path in paths[first:end]]), ranges.slice(first, end - first))
+            for path in paths[first:end]:
+                bundle.file(f"labels/{path.rpartition('.')[0]}.txt", path.encode())
+            bundle.piece("all.json", 2, f"{end - first}".encode(), b",")
+    with BundleWriter(shelf, "last") as bundle:
+        bundle.facts = {"classes": {"car": 3}}
+        bundle.file("data.yaml", b"names: [car]")
+        bundle.piece("all.json", 1, b"[")
+        bundle.piece("all.json", 3, b"]")
+    return ["b0", "b1", "last"]
+
+
+def manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """The manifest, after each file has been compared with what it says."""
+    found: dict[str, Any] = json.loads(archive.read(MANIFEST))
+    listed = {one["path"]: one for one in found["files"]}
+    assert set(listed) == set(archive.namelist()) - {MANIFEST}
+    assert found["file_count"] == len(listed)
+    for path, one in listed.items():
+        data = archive.read(path)
+        assert (one["size"], one["crc32"]) == (len(data), f"{zlib.crc32(data):08x}")
+        assert one.get("xxh3_128") == (xxhash.xxh3_128_hexdigest(data) if path.endswith(".jpg") else None)
+    return found
+
+
+def test_volumes_are_archives_of_their_own_in_which_labels_lie_with_their_images() -> None:
+    shelf, rng = Shelf(), np.random.default_rng(0)
+    # Of one name in several folders, and one that is too large for a volume.
+    images = {f"{split}/{i:03d}.jpg": rng.bytes(int(rng.integers(9_000, 30_000))) for split in "ab" for i in range(20)}
+    images["b/007.jpg"] = rng.bytes(2 * VOLUME)
+    summary = write_archive(
+        shelf, bundles(shelf, images), "x/cars.zip", lambda _: None, volume_bytes=VOLUME, facts={"format": "f"}
+    )
+    assert [file.key for file in summary.files] == [f"x/cars-{i:03d}.zip" for i in range(1, len(summary.files) + 1)]
+    seen: dict[str, bytes] = {}
+    larger = []
+    for number, file in enumerate(summary.files, 1):
+        data = shelf.get(file.key)
+        assert (file.size, file.hash) == (len(data), xxhash.xxh3_128_hexdigest(data))
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert archive.testzip() is None
+            said = manifest(archive)
+            assert (said["format"], said["volume"], said["classes"]) == ("f", number, {"car": 3})
+            names = set(archive.namelist()) - {MANIFEST}
+            stems = {
+                kind: {Path(name).with_suffix("").as_posix()[7:] for name in names if name.startswith(kind)}
+                for kind in ("images", "labels")
+            }
+            assert stems["images"] == stems["labels"]
+            if len(data) > VOLUME:
+                larger.append(stems["images"])
+            seen |= {name: archive.read(name) for name in names}
+            spanning = {"data.yaml", "all.json"} <= names
+    assert spanning  # of the last
+    assert larger == [{"b/007"}]
+    assert seen == {
+        **{f"images/{path}": data for path, data in images.items()},
+        **{f"labels/{path[:-4]}.txt": path.encode() for path in images},
+        "data.yaml": b"names: [car]",
+        "all.json": b"[20,20]",
+    }
+    assert sum(file.size for file in summary.files) < 1.1 * sum(map(len, images.values()))
+    assert summary.file_count == len(seen) + len(summary.files)
+
+
+def test_a_manifest_is_the_same_each_time_and_left_alone_by_imports(tmp_path: Path) -> None:
+    shelf = Shelf()
+    images = {f"a/{i}.jpg": b"%d" % i * 1000 for i in range(10)} | {'a/ä "b".jpg': b"x"}
+    keys = bundles(shelf, images)
+    for target in ("1.zip", "2.zip"):
+        summary = write_archive(shelf, keys, target, lambda _: None, facts={"format": "f"})
+    assert [file.key for file in summary.files] == ["2.zip"]
+    assert shelf.get("1.zip") == shelf.get("2.zip")
+    with zipfile.ZipFile(io.BytesIO(shelf.get("1.zip"))) as archive:
+        assert "volume" not in manifest(archive)
+    (tmp_path / "1.zip").write_bytes(shelf.get("1.zip"))
+    with (tmp_path / "1.zip").open("rb", buffering=0) as file:
+        table, issues = index_file(file, "packs/a", Settings())
+    assert (table.num_rows, len(issues)) == (24, 0)
+    assert MANIFEST not in table["path"].to_pylist()
+
+
+def test_an_image_is_found_with_its_masks_wherever_they_lie() -> None:
+    shelf = Shelf()
+    stems = [f"{i:02d}" for i in range(30)]
+    with BundleWriter(shelf, "b") as bundle:
+        for kind, suffix in (("images/train", "jpg"), ("annotations/panoptic_train", "png"), ("boxes", "xml")):
+            for stem in stems:
+                bundle.file(f"{kind}/{stem}.{suffix}", bytes(5000))
+    summary = write_archive(shelf, ["b"], "c.zip", lambda _: None, volume_bytes=VOLUME)
+    for file in summary.files:
+        with zipfile.ZipFile(io.BytesIO(shelf.get(file.key))) as archive:
+            names = [Path(name).stem for name in archive.namelist()]
+            assert all(names.count(name) == 3 for name in names)
+
+
+def test_too_many_volumes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_writer, "MOST_VOLUMES", 2)
+    shelf = Shelf()
+    keys = bundles(shelf, {f"a/{i}.jpg": bytes(1000) for i in range(9)})
+    with pytest.raises(errors.FailedPrecondition, match="more than 2 volumes") as failure:
+        write_archive(shelf, keys, "c.zip", lambda _: None, volume_bytes=3000)
+    assert failure.value.reason == "TOO_MANY_VOLUMES"
+
+
+def test_an_archive_of_nothing_is_an_archive() -> None:
+    shelf = Shelf()
+    with BundleWriter(shelf, "b"):
+        pass
+    summary = write_archive(shelf, ["b"], "c.zip", lambda _: None, facts={})
+    with zipfile.ZipFile(io.BytesIO(shelf.get("c.zip"))) as archive:
+        assert manifest(archive) == {"files": [], "file_count": 0}
+    assert summary.file_count == 1

@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("table_version", sa.BigInteger, nullable=False),
         sa.Column("next_version", sa.BigInteger, nullable=False),
         sa.Column("image_count", sa.BigInteger, nullable=False),
+        sa.Column("paths", sa.LargeBinary, nullable=False),
         sa.Column("create_time", time, nullable=False, index=True),
     )
     op.create_table(

@@ -8,47 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from framehouse.cli.options import Address, Json, Name
+from framehouse.cli.choices import reading, shaping, taking, volume_size, writing
+from framehouse.cli.options import Address, Json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from google.protobuf.message import Message
 
-    from framehouse.client.options import WriteChoices
+    from framehouse.client.options import ReadChoices, WriteChoices
     from framehouse.client.packing import Archive
     from framehouse.client.remote import Remote
     from framehouse.v1.conversion_pb2 import Loss
     from framehouse.v1.ingest_pb2 import AddSummary
-
-
-class OnError(StrEnum):
-    """What happens to what cannot be used."""
-
-    SKIP = "skip"
-    FAIL = "fail"
-
-
-class Borders(StrEnum):
-    """What happens to what reaches over the border of its image."""
-
-    KEEP = "keep"
-    CLAMP = "clamp"
-
-
-class Coordinates(StrEnum):
-    """Which pixels labels count on, where EXIF data turns an image."""
-
-    UPRIGHT = "upright"
-    STORED = "stored"
-
-
-class Images(StrEnum):
-    """Which form of the images is written."""
-
-    ORIGINAL = "original"
-    NORMALISED = "normalised"
-    NONE = "none"
 
 
 class Add(StrEnum):
@@ -79,20 +51,6 @@ Urls = Annotated[
     Path | None,
     typer.Option("--urls", metavar="FILE", help="A text file of URLs to fetch, one a line; # begins a comment."),
 ]
-Format = Annotated[str, typer.Option(help="The format it is in; auto detects it. `framehouse formats` lists them.")]
-MinSide = Annotated[int, typer.Option(min=0, help="Images below so many pixels on a side are left out.")]
-Skip = Annotated[OnError, typer.Option(help="skip: leave out what cannot be used, and say so; fail: end there.")]
-Every = Annotated[int | None, typer.Option(min=1, metavar="N", help="Of videos, take every N-th frame; 1 takes all.")]
-Fps = Annotated[
-    float | None, typer.Option(metavar="N", help="Of videos, take N frames a second; without --every, 1 is taken.")
-]
-Frame = Annotated[
-    Coordinates,
-    typer.Option(
-        "--coordinates",
-        help="Of images that EXIF data turns, labels count on the pixels as shown (upright) or as they lie (stored).",
-    ),
-]
 MaxSide = Annotated[
     int,
     typer.Option(min=0, help="Larger images get a form of so many pixels on the longest side beside them; 0: none."),
@@ -109,37 +67,13 @@ AddTo = Annotated[
         show_default=False,
     ),
 ]
+Tag = Annotated[
+    str, typer.Option(metavar="WORD", help="Finds the images of this import again: --filter 'import = WORD'.")
+]
 To = Annotated[str, typer.Option("--to", help="The format to write, for instance coco-instances.")]
-NoImages = Annotated[bool, typer.Option("--no-images", help="Write the label files alone.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what the format cannot hold.")]
 OptionalOut = Annotated[
     Path | None, typer.Option("--out", help="Where it goes: X.zip, or a new folder that it is unpacked into.")
-]
-Split = Annotated[list[str] | None, typer.Option("--split", metavar="NAME", help="Only this split; may be repeated.")]
-OnlyAnnotated = Annotated[
-    bool, typer.Option("--only-annotated", help="Only images that have annotations, or are known to have none.")
-]
-Classes = Annotated[str, typer.Option(metavar="A,B…", help="Only these classes, in this order.", show_default=False)]
-FormatOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--option",
-        "-O",
-        metavar="NAME=VALUE",
-        help="An option of the format, for instance coco.segmentation-mode=mask; `framehouse formats ID` lists them.",
-    ),
-]
-Strict = Annotated[bool, typer.Option("--strict", help="Fail where the format cannot hold something.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what the format cannot hold.")]
-Boxes = Annotated[
-    Borders, typer.Option("--boxes", help="Boxes and polygons over their image's border: keep them, or clamp to it.")
-]
-ImageForm = Annotated[
-    Images,
-    typer.Option(
-        "--images",
-        help="original: the bytes that came in; normalised: the smaller form of large ones, with labels to fit; none: "
-        "as --no-images.",
-    ),
 ]
 
 
@@ -149,18 +83,14 @@ def register(app: typer.Typer) -> None:
     app.command("convert")(convert)
 
 
+@taking(read=reading)
 def import_dataset(
     sources: Sources = None,
     *,
     name: Annotated[str, typer.Option("--name", help="Name of the dataset, for instance cars.")],
-    format: Format = "auto",
-    min_side: MinSide = 28,
-    on_error: Skip = OnError.SKIP,
-    every: Every = None,
-    fps: Fps = None,
-    coordinates: Frame = Coordinates.UPRIGHT,
+    read: "ReadChoices",
     add: AddTo = None,
-    boxes: Boxes = Borders.KEEP,
+    tag: Tag = "",
     max_side: MaxSide = 4096,
     drop_originals: DropOriginals = False,
     urls: Urls = None,
@@ -175,23 +105,17 @@ def import_dataset(
     from framehouse.client.names import dataset_name, short_name
 
     dataset_name(name)
-    _check_rate(every, fps)
     archive = _source(sources or [], urls)
     with reach.client(address) as client, live.shown() as report, _naming_job():
         result = client.import_dataset(
             archive,
             name,
-            format=format,
-            min_side=min_side,
-            on_error=on_error.value,
-            every=every,
-            fps=fps,
-            coordinates=coordinates.value,
-            boxes=boxes.value,
             add=add.value if add else "",
+            tag=tag,
             max_side=max_side,
             drop_originals=drop_originals,
             report=report,
+            **read,
         )
     if as_json:
         output.print_json(output.plain(result))
@@ -243,65 +167,73 @@ def _naming_job() -> Iterator[None]:
         raise
 
 
+@taking(choices=writing)
 def export_dataset(
-    name: Name,
-    to: To,
+    name: Annotated[str, typer.Argument(help="The dataset, for instance cars; cars@3 for its version 3.")],
+    *,
+    to: Annotated[str, typer.Option("--to", help="The format, for instance coco-instances; a recipe may say it.")] = "",
     out: OptionalOut = None,
-    images: ImageForm = Images.ORIGINAL,
-    no_images: NoImages = False,
-    split: Split = None,
-    only_annotated: OnlyAnnotated = False,
-    classes: Classes = "",
-    option: FormatOption = None,
-    strict: Strict = False,
+    recipe: Annotated[str, typer.Option(help="As it says, where nothing else is said here.")] = "",
+    choices: "WriteChoices",
+    volumes: Annotated[
+        str, typer.Option("--volume-size", metavar="SIZE", help="Write archives of so many bytes at most, as 2GB.")
+    ] = "",
+    keep: Annotated[
+        float, typer.Option("--keep", metavar="DAYS", min=0, max=30, show_default=False, help="How long it is kept.")
+    ] = 0,
     dry_run: DryRun = False,
     as_json: Json = False,
     address: Address = None,
 ) -> None:
-    """Write a dataset in a format, as a zip file or a folder.
+    """Write a dataset in a format, as zip files or a folder. After Ctrl-C the same command goes on where it stopped.
 
     What the format cannot hold is told before anything is written.
     """
     from framehouse.cli import live, output, reach
-    from framehouse.client.names import dataset_name
+    from framehouse.client.names import versioned_name
 
-    dataset_name(name)
+    versioned_name(name)
+    if not to and not recipe:
+        raise typer.BadParameter("name a format, or a recipe that does", param_hint="--to")
     target = _target(out, dry_run)
-    choices = _write_choices(images, no_images, split, only_annotated, classes, option, strict)
     if dry_run:
+        if recipe:
+            raise typer.BadParameter("say all of it here, for recipes are read by exports alone", param_hint="--recipe")
         with reach.client(address) as client:
             preview = client.preview_loss(name, to, **choices)
         _print_preview(preview, preview.losses, as_json)
         return
     with reach.client(address) as client, live.shown() as report:
-        result = client.export_dataset(name, to, target, report=report, **choices)
+        result = client.export_dataset(
+            name,
+            to,
+            recipe=recipe,
+            volume_bytes=volume_size(volumes) if volumes else 0,
+            keep_seconds=round(keep * 86400),
+            report=report,
+            **choices,
+        )
+        written = client.download(result.export.name, target, report) if target is not None else []
     if as_json:
-        output.print_json({**output.plain(result), "out": str(out)})
+        output.print_json({**output.plain(result), "out": str(out), "written": [str(path) for path in written]})
         return
     export = result.export
+    what = str(out) if len(written) == 1 else f"{written[0]} and {len(written) - 1} more"
     print(
-        f"{out}: {output.counted(export.image_count, 'image')}, "
+        f"{what}: {output.counted(export.image_count, 'image')}, "
         f"{output.counted(export.annotation_count, 'annotation')} as {export.format}, {output.size(export.size)}"
+        + (f", as exported on {output.when(export.create_time)}" if result.reused else "")
     )
 
 
+@taking(read=reading, choices=shaping)
 def convert(
     source: Source,
+    *,
     to: To,
     out: OptionalOut = None,
-    format: Format = "auto",
-    min_side: MinSide = 28,
-    on_error: Skip = OnError.SKIP,
-    every: Every = None,
-    fps: Fps = None,
-    coordinates: Frame = Coordinates.UPRIGHT,
-    boxes: Boxes = Borders.KEEP,
-    no_images: NoImages = False,
-    split: Split = None,
-    only_annotated: OnlyAnnotated = False,
-    classes: Classes = "",
-    option: FormatOption = None,
-    strict: Strict = False,
+    read: "ReadChoices",
+    choices: "WriteChoices",
     dry_run: DryRun = False,
     as_json: Json = False,
     address: Address = None,
@@ -317,23 +249,15 @@ def convert(
     target = _target(out, dry_run)
     if target is not None:
         check_target(target)
-    choices = _write_choices(Images.ORIGINAL, no_images, split, only_annotated, classes, option, strict)
-    _check_rate(every, fps)
     archive = _source([source])
     with reach.client_of_any(address) as client, live.shown() as report:
         result = client.convert(
             archive,
             to,
             target,
-            format=format,
-            min_side=min_side,
-            on_error=on_error.value,
-            every=every,
-            fps=fps,
-            coordinates=coordinates.value,
-            boxes=boxes.value,
             dry_run=dry_run,
             report=report,
+            **read,
             **choices,
         )
     if dry_run:
@@ -356,29 +280,6 @@ def _target(out: Path | None, dry_run: bool) -> Path | None:
     return None if dry_run else out
 
 
-def _write_choices(
-    images: Images,
-    no_images: bool,
-    split: list[str] | None,
-    only_annotated: bool,
-    classes: str,
-    option: list[str] | None,
-    strict: bool,
-) -> "WriteChoices":
-    for pair in option or ():
-        if "=" not in pair:
-            raise typer.BadParameter(f"{pair!r} is no NAME=VALUE", param_hint="--option")
-    return {
-        "image_form": Images.ORIGINAL.value if images is Images.NONE else images.value,
-        "without_images": no_images or images is Images.NONE,
-        "splits": split or (),
-        "only_annotated": only_annotated,
-        "labels": [name.strip() for name in classes.split(",") if name.strip()],
-        "strict": strict,
-        "options": dict(pair.split("=", 1) for pair in option or ()),
-    }
-
-
 def _print_preview(answer: "Message", losses: "Sequence[Loss]", as_json: bool) -> None:
     from framehouse.cli import output
 
@@ -388,14 +289,6 @@ def _print_preview(answer: "Message", losses: "Sequence[Loss]", as_json: bool) -
         output.print_losses(losses)
     else:
         print("nothing would be lost")
-
-
-def _check_rate(every: int | None, fps: float | None) -> None:
-    """Refuses what says nothing, or two things, of the frames to take."""
-    if every is not None and fps is not None:
-        raise typer.BadParameter("give --every or --fps, not both", param_hint="--fps")
-    if fps is not None and not 0 < fps < float("inf"):
-        raise typer.BadParameter("give the frames a second to take, above 0", param_hint="--fps")
 
 
 def _source(sources: list[str], urls: Path | None = None) -> "Archive | Remote":

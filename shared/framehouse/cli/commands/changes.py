@@ -1,4 +1,4 @@
-"""`change` and `splits`: many images of a dataset at once."""
+"""`change`, `removals` and `splits`: many images of a dataset at once."""
 
 import sys
 from typing import Annotated
@@ -11,10 +11,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be 
 
 ORDER = ("train", "val", "test")
 """What shares without names are of."""
+SHOWN = 3
+"""Paths that are shown of a removal."""
 
 
 def register(app: typer.Typer) -> None:
     app.command("change")(change)
+    app.command("removals")(removals)
     app.command("splits")(splits)
 
 
@@ -68,6 +71,58 @@ def change(
         print(f"{name}: {output.splits(done.dataset.splits)}")
 
 
+def removals(
+    name: Name,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Put these images back.")] = None,
+    removal: Annotated[str, typer.Option(metavar="ID", help="Put back what this removal took.")] = "",
+    selection: Annotated[
+        str, typer.Option("--filter", metavar="FILTER", help="Put back those like this, as they were; '*' for all.")
+    ] = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """List the removals of images from a dataset, newest first, or put removed images back."""
+    from framehouse.cli import output, reach
+    from framehouse.client.errors import InvalidArgument
+    from framehouse.client.names import dataset_name
+
+    full = dataset_name(name)
+    if dry_run and not (paths or removal or selection):
+        raise InvalidArgument("nothing is put back", remedy="say what: --removal ID, --filter, or paths")
+    with reach.client(address) as client:
+        if paths or removal or selection:
+            done = client.restore_images(name, selection, removal=removal, images=paths or [], validate_only=dry_run)
+            if as_json:
+                output.print_json(output.plain(done) | {"dryRun": dry_run})
+                return
+            print(f"{output.counted(done.changed_count, 'image')} {'would be put back' if dry_run else 'put back'}")
+            if not dry_run:
+                print(f"{name}: {output.splits(done.dataset.splits)}")
+            return
+        found = list(client.list_removals(name))
+    if as_json:
+        output.print_json({"dataset": full, "removals": [output.plain(one) for one in found]})
+        return
+    if not found:
+        print("no images were removed that could be put back", file=sys.stderr)
+        return
+    output.print_table(
+        ("id", "removed", "until", "images", "paths"),
+        (
+            (
+                one.name.rpartition("/")[2],
+                output.when(one.create_time),
+                output.when(one.expire_time),
+                one.image_count,
+                ", ".join(one.paths[:SHOWN]) + ("…" if one.image_count > SHOWN else ""),
+            )
+            for one in found
+        ),
+        right=("images",),
+    )
+
+
 def splits(
     name: Name,
     redistribute: Annotated[
@@ -76,7 +131,10 @@ def splits(
     ] = "",
     seed: Annotated[int, typer.Option(help="Another number deals otherwise.")] = 0,
     stratify: Annotated[bool, typer.Option("--stratify", help="Keep the shares within each class.")] = False,
-    by_folder: Annotated[bool, typer.Option("--by-folder", help="Keep images of one folder together.")] = False,
+    group: Annotated[
+        str,
+        typer.Option(metavar="GROUP", help="Keep images together: folder, look (they look alike), or attribute:NAME."),
+    ] = "",
     dry_run: DryRun = False,
     as_json: Json = False,
     address: Address = None,
@@ -87,7 +145,7 @@ def splits(
     from framehouse.client.names import dataset_name
 
     full = dataset_name(name)
-    if not redistribute and (seed or stratify or by_folder or dry_run):
+    if not redistribute and (seed or stratify or group or dry_run):
         raise InvalidArgument("nothing is dealt out", remedy="say the shares: --redistribute 80/20")
     shares = parse_shares(redistribute) if redistribute else {}
     with reach.client(address) as client:
@@ -96,7 +154,7 @@ def splits(
             total, counts, changed = dataset.image_count, dataset.splits, None
         else:
             done = client.redistribute_splits(
-                name, shares, seed=seed, stratify=stratify, by_folder=by_folder, validate_only=dry_run
+                name, shares, seed=seed, stratify=stratify, group=group, validate_only=dry_run
             )
             total, counts, changed = sum(one.image_count for one in done.splits), done.splits, done.changed_count
     if as_json:

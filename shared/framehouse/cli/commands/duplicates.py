@@ -1,4 +1,4 @@
-"""`duplicates`: images of a dataset that have the same bytes."""
+"""`duplicates`: images of a dataset that have the same bytes, or look alike."""
 
 import sys
 from itertools import islice
@@ -20,36 +20,41 @@ def register(app: typer.Typer) -> None:
 
 def duplicates(
     name: Name,
+    distance: Annotated[
+        int, typer.Option(min=0, max=8, help="Those that look alike: 1 is most alike, 8 least; 0 for the same bytes.")
+    ] = 0,
     limit: Annotated[int, typer.Option(min=1, help="Show so many groups.")] = 20,
     as_json: Json = False,
     address: Address = None,
 ) -> None:
-    """List images that have the same bytes, and those of them that are in several splits."""
+    """List images that have the same bytes or look alike, and those of them that are in several splits."""
     from framehouse.cli import output, reach
     from framehouse.client.names import dataset_name
 
     dataset_name(name)
     with reach.client(address) as client:
-        found = client.list_duplicates(name)
+        found = client.list_duplicates(name, distance)
         if as_json:
             output.print_json_list({"dataset": dataset_name(name)}, "groups", (output.plain(group) for group in found))
             return
         shown = list(islice(found, limit))
         groups = [*((one.image_count, one.size, len(one.splits)) for one in (*shown, *found))]
     if not groups:
-        print("no image is there twice", file=sys.stderr)
+        print("no images look alike" if distance else "no image is there twice", file=sys.stderr)
         return
+    size_column = "size of first" if distance else "size of each"
     output.print_table(
-        ("images", "size of each", "splits", "paths"),
+        ("images", size_column, "splits", "paths"),
         ((one.image_count, output.size(one.size), _splits(one), _paths(one)) for one in shown),
-        right=("images", "size of each"),
+        right=("images", size_column),
     )
     if len(groups) > len(shown):
         print(f"{len(shown):,} of {len(groups):,} groups; a larger --limit shows more", file=sys.stderr)
     extra = sum(count - 1 for count, _, _ in groups)
     wasted = output.size(sum((count - 1) * size for count, size, _ in groups))
     across = sum(splits > 1 for _, _, splits in groups)
-    print(f"{output.counted(extra, 'image')} more than once, {wasted}")
+    again = output.counted(extra, "image")
+    print(f"{again} like another one" if distance else f"{again} more than once, {wasted}")
     if across:
         print(f"{output.counted(across, 'group')} in several splits: a model is tested on what it was trained on")
 

@@ -1,12 +1,15 @@
-"""`images`, `image` and `render`: the images of a dataset; one of them, as it came in or with its annotations drawn."""
+"""`images`, `image`, `render` and `annotate`: the images of a dataset; one of them, as it came in, drawn or changed."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framehouse.cli.options import Address, Json, Name
+
+if TYPE_CHECKING:
+    from framehouse.v1.dataset_pb2 import Annotation
 
 ImagePath = Annotated[str, typer.Argument(metavar="PATH", help="Its path in the dataset, for instance train/0001.jpg.")]
 
@@ -21,10 +24,11 @@ def register(app: typer.Typer) -> None:
     app.command("images")(images)
     app.command("image")(image)
     app.command("render")(render)
+    app.command("annotate")(annotate)
 
 
 def images(
-    name: Name,
+    name: Annotated[str, typer.Argument(help="The dataset, for instance cars; cars@3 for its version 3.")],
     selection: Annotated[
         str, typer.Option("--filter", metavar="FILTER", help="Only these, for instance 'split = val AND label:car'.")
     ] = "",
@@ -37,16 +41,16 @@ def images(
 ) -> None:
     """List the images of a dataset, filtered and in any order."""
     from framehouse.cli import output, reach
-    from framehouse.client.names import dataset_name
+    from framehouse.client.names import versioned_name
 
-    full = dataset_name(name)
+    full, version = versioned_name(name)
     with reach.client(address) as client:
         if as_json:
             pages = client.image_pages(name, selection, order_by, limit=limit)
             first = next(pages)
             later = (image for page in pages for image in page.images)
             output.print_json_list(
-                {"dataset": full, "totalSize": first.total_size},
+                {"dataset": full, "version": version, "totalSize": first.total_size},
                 "images",
                 (output.plain(image) for some in (first.images, later) for image in some),
             )
@@ -89,7 +93,7 @@ def image(
 
     full = image_name(name, path)
     with reach.client(address) as client:
-        found = client.get_image(full, annotations=as_json)
+        found = client.get_image(full, all_tasks=as_json)
         if out is not None:
             _write(out, client.read_image(full))
     if as_json:
@@ -109,6 +113,7 @@ def image(
             "hash": found.hash,
             "annotations": found.annotation_count or _state(found.state),
             "classes": ", ".join(found.labels),
+            "import": found.import_job,
             "file": found.url,
             "preview": found.preview_url,
             "URLs until": output.when(found.url_expire_time),
@@ -153,6 +158,69 @@ def render(
         )
     _write(out, data)
     print(f"{out}: {output.size(len(data))}")
+
+
+def annotate(
+    name: Name,
+    path: ImagePath,
+    file: Annotated[
+        str,
+        typer.Argument(metavar="[FILE]", help="JSON: a list of annotations, or what `framehouse image --json` shows."),
+    ] = "-",
+    verified_empty: Annotated[
+        bool, typer.Option("--verified-empty", help="It has none: somebody looked. No file is read.")
+    ] = False,
+    etag: Annotated[
+        str, typer.Option(help="Only if the dataset still has it, as `framehouse image --json` shows it.")
+    ] = "",
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """Replace all annotations of an image by those of a JSON file, or of standard input."""
+    from framehouse.cli import output, reach
+    from framehouse.client.names import image_name
+
+    full = image_name(name, path)
+    annotations = [] if verified_empty else _annotations(file)
+    with reach.client(address) as client:
+        found = client.update_annotations(full, annotations, verified_empty=verified_empty, etag=etag)
+    if as_json:
+        output.print_json(output.plain(found))
+        return
+    what = output.counted(found.annotation_count, "annotation") if found.annotation_count else _state(found.state)
+    print(f"{output.visible(found.path)}: {what}")
+
+
+def _annotations(file: str) -> "list[Annotation]":
+    """What a file says, or standard input for `-`."""
+    import json
+
+    from google.protobuf.json_format import ParseDict, ParseError
+
+    from framehouse.client.errors import InvalidArgument
+    from framehouse.v1.dataset_pb2 import Annotation
+
+    where = "standard input" if file == "-" else repr(file)
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidArgument(f"{where} cannot be read: {reason.lower()}", remedy="name a JSON file") from None
+    remedy = "write a list of annotations as `framehouse image --json` shows them"
+    try:
+        said = json.loads(text)
+    except ValueError as error:
+        raise InvalidArgument(f"{where} is no JSON: {error}", remedy=remedy) from None
+    listed = said.get("annotations") if isinstance(said, dict) else said
+    if not isinstance(listed, list):
+        raise InvalidArgument(f"{where} has no list of annotations", remedy=remedy)
+    found = []
+    for place, one in enumerate(listed):
+        try:
+            found.append(ParseDict(one, Annotation()))
+        except (ParseError, AttributeError, TypeError) as error:
+            raise InvalidArgument(f"{where}, annotation {place}: {error}", remedy=remedy) from None
+    return found
 
 
 def _state(state: int) -> str:

@@ -1,7 +1,9 @@
 """`up`, `status`, `down`: the suite on this machine."""
 
+import os
 import sys
 import time
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +11,15 @@ import typer
 from framehouse.cli.options import Data, Json
 
 if TYPE_CHECKING:
+    from framehouse.cli.stack.folder import Folder
     from framehouse.cli.stack.state import StackInfo
+
+
+class Auth(StrEnum):
+    """FRAMEHOUSE_AUTH."""
+
+    none = "none"
+    api_key = "api_key"
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +31,9 @@ def register(app: typer.Typer) -> None:
 def up(
     data: Data = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it goes on.")] = False,
+    auth: Annotated[
+        Auth, typer.Option(envvar="FRAMEHOUSE_AUTH", help="Who may call: everybody on this machine, or who has a key.")
+    ] = Auth.none,
 ) -> None:
     """Start the suite on this machine; Ctrl-C stops it."""
     from framehouse.cli.stack.folder import open_folder
@@ -40,12 +53,13 @@ def up(
         from framehouse.cli.stack.control import StartFailed, start
 
         try:
-            info = start(folder.root)
+            info = start(folder.root, auth=auth)
         except StartFailed as error:
             _say(f"not started: {error}")
             raise typer.Exit(1) from None
         print(f"Framehouse is ready after {time.monotonic() - began:.1f} s; `framehouse down` stops it")
         _print_addresses(info)
+        _print_key(folder, auth)
         return
 
     from framehouse.cli.stack.supervisor import NotStarted, supervise
@@ -53,8 +67,10 @@ def up(
     def ready(info: "StackInfo") -> None:
         print(f"Framehouse is ready after {time.monotonic() - began:.1f} s; Ctrl-C stops it")
         _print_addresses(info)
+        _print_key(folder, auth)
         sys.stdout.flush()
 
+    os.environ["FRAMEHOUSE_AUTH"] = auth
     try:
         supervise(folder, _say, ready)
     except NotStarted as error:
@@ -147,6 +163,14 @@ def _print_addresses(info: "StackInfo") -> None:
             "data": info.data,
         }
     )
+
+
+def _print_key(folder: "Folder", auth: Auth) -> None:
+    from framehouse.client.address import admin_key_file
+
+    if auth is Auth.api_key:
+        print(f"  Calls need a key. That of an administrator is in {admin_key_file(folder.root)}, which commands on")
+        print("  this data folder read by themselves; `framehouse keys create` makes keys for others.")
 
 
 def _say(text: str) -> None:

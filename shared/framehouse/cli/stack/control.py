@@ -21,11 +21,11 @@ class StartFailed(Exception):
     """The suite did not come up; the text says why."""
 
 
-def start(data: Path | None = None, *, lifeline: int | None = None) -> StackInfo:
+def start(data: Path | None = None, *, auth: str = "none", lifeline: int | None = None) -> StackInfo:
     """Starts a suite in the background and answers when all of it is well; the one that runs already, where one does.
 
-    With `lifeline`, the read end of a pipe, the suite ends when the write end is closed: with its owner, however that
-    ends. Raises `StartFailed`.
+    `auth` is FRAMEHOUSE_AUTH of its services. With `lifeline`, the read end of a pipe, the suite ends when the write
+    end is closed: with its owner, however that ends. Raises `StartFailed`.
     """
     folder = open_folder(data)
     try:
@@ -44,6 +44,7 @@ def start(data: Path | None = None, *, lifeline: int | None = None) -> StackInfo
                 stdout=output,
                 stderr=output,
                 cwd=folder.run,
+                env={**os.environ, "FRAMEHOUSE_AUTH": auth},
                 start_new_session=True,
             )
     try:
@@ -83,7 +84,7 @@ def stop(data: Path | None = None) -> bool:
 
 
 @contextlib.contextmanager
-def running_stack(data: Path | None = None) -> Iterator[StackInfo]:
+def running_stack(data: Path | None = None, *, auth: str = "none") -> Iterator[StackInfo]:
     """A suite that lives as long as the block, and no longer than this process; in a folder of its own without `data`.
 
     Where one runs on `data` already, that one is lent and left running.
@@ -95,7 +96,7 @@ def running_stack(data: Path | None = None) -> Iterator[StackInfo]:
     reader, writer = os.pipe()
     try:
         try:
-            info = start(root, lifeline=reader)
+            info = start(root, auth=auth, lifeline=reader)
         finally:
             os.close(reader)
         yield info

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from framehouse.client.address import data_folder, state_file
+from framehouse.client.address import admin_key_file, data_folder, state_file
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,19 @@ class Folder:
         """What the URLs of images are signed with."""
         return self._secret("url_signing_key")
 
-    def _secret(self, name: str) -> str:
+    def identity_key(self) -> str:
+        """What the gateway signs with who calls."""
+        return self._secret("identity_key")
+
+    def admin_key(self) -> str:
+        """The first key of a suite that asks for keys, with the scope admin."""
+        return self._secret(admin_key_file(self.root).name, "fh_")
+
+    def _secret(self, name: str, prefix: str = "") -> str:
         """A secret that is made at the first call and kept."""
         path = self.root / "secrets" / name
         if not path.exists():
-            _write_private(path, secrets.token_urlsafe(32))
+            _write_private(path, prefix + secrets.token_urlsafe(32))
         return path.read_text().strip()
 
     def write_store_config(self, access_key: str) -> None:

@@ -132,6 +132,8 @@ def _services(folder: Folder, ports: Mapping[str, int]) -> list[Program]:
     found = []
     for name in PORTS:
         own = {"FRAMEHOUSE_PORT": str(ports[name])}
+        if name == "ingest" and os.environ.get("FRAMEHOUSE_AUTH") == "api_key":
+            own["FRAMEHOUSE_ADMIN_KEY"] = folder.admin_key()
         if name != "gateway":
             own["FRAMEHOUSE_METRICS_PORT"] = str(ports[f"{name}-metrics"])
         # -P: the folder the command is run in must not lend its own `services`.

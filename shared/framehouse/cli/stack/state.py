@@ -64,6 +64,7 @@ def environment(folder: Folder, addresses: Mapping[str, str]) -> dict[str, str]:
         "FRAMEHOUSE_STORE_SECRET_KEY": folder.store_secret(),
         "FRAMEHOUSE_PUBLIC_URL": f"http://{addresses['http']}",
         "FRAMEHOUSE_URL_SIGNING_KEY": folder.url_signing_key(),
+        "FRAMEHOUSE_IDENTITY_KEY": folder.identity_key(),
         "FRAMEHOUSE_TEMPORAL_ADDRESS": addresses["temporal"],
         "FRAMEHOUSE_TEMPORAL_NAMESPACE": "default",
         "FRAMEHOUSE_DATABASE_URL": f"sqlite:///{folder.catalogue}",

@@ -1,0 +1,166 @@
+"""`classes`: the classes of a dataset with their counts, and what can be done to them."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from framehouse.cli.options import Address, Json, Name
+
+if TYPE_CHECKING:
+    from framehouse.v1.dataset_pb2 import ClassChange
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Class = Annotated[str, typer.Argument(metavar="CLASS", help="The class.")]
+Classes = Annotated[list[str], typer.Argument(metavar="CLASS...", help="One class or more.")]
+
+
+class _Group(TyperGroup):
+    """Without the name of a command it lists: `framehouse classes cars`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(name="classes", cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False)
+    for name, command in COMMANDS.items():
+        group.command(name)(command)
+    app.add_typer(group, help="List the classes of a dataset (framehouse classes NAME), or change them.")
+
+
+def listed(
+    name: Annotated[str, typer.Argument(help="The dataset, for instance cars; cars@3 for its version 3.")],
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """List the classes of a dataset in their order, with their counts."""
+    from framehouse.cli import output, reach
+    from framehouse.client.names import versioned_name
+
+    full, version = versioned_name(name)
+    with reach.client(address) as client:
+        found = client.list_classes(name)
+    if as_json:
+        classes = [output.plain(one) for one in found]
+        output.print_json({"dataset": full, "version": version, "classes": classes})
+        return
+    output.print_table(
+        ("", "class", "colour", "annotations", "images"),
+        ((one.position, one.label.name, one.label.color, one.annotation_count, one.image_count) for one in found),
+        right=("", "annotations", "images"),
+    )
+
+
+def add(
+    name: Name,
+    classes: Classes,
+    colour: Annotated[str, typer.Option(metavar="#RRGGBB", help="Their colour.")] = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """Add classes, after the others."""
+    from framehouse.client import classes as changes
+
+    _make(name, [changes.add(one, colour) for one in classes], dry_run, as_json, address)
+
+
+def rename(
+    name: Name,
+    label: Class,
+    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", help="A name that no other class has.")],
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """Give a class another name."""
+    from framehouse.client import classes as changes
+
+    _make(name, [changes.rename(label, new_name)], dry_run, as_json, address)
+
+
+def recolour(
+    name: Name,
+    label: Class,
+    colour: Annotated[str, typer.Argument(metavar="#RRGGBB", help="The colour; '' for none.")],
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """Give a class another colour."""
+    from framehouse.client import classes as changes
+
+    _make(name, [changes.recolour(label, colour)], dry_run, as_json, address)
+
+
+def merge(
+    name: Name,
+    classes: Classes,
+    into: Annotated[str, typer.Option(metavar="CLASS", help="The class that their annotations get; it stays.")],
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """Merge classes into another one. They go, and their annotations stay."""
+    from framehouse.client import classes as changes
+
+    _make(name, [changes.merge(classes, into=into)], dry_run, as_json, address)
+
+
+def delete(
+    name: Name,
+    classes: Classes,
+    annotations: Annotated[
+        str, typer.Option(metavar="remove|keep", help="What becomes of their annotations; keep: they have no class.")
+    ] = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """Delete classes. Where they have annotations, say what becomes of those."""
+    from framehouse.client import classes as changes
+
+    deletions = [changes.delete(one, annotations=annotations) for one in classes]
+    _make(name, deletions, dry_run, as_json, address)
+
+
+def reorder(
+    name: Name,
+    classes: Classes,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    address: Address = None,
+) -> None:
+    """Put classes first, in this order. The ids in exports follow."""
+    from framehouse.client import classes as changes
+
+    _make(name, [changes.reorder(classes)], dry_run, as_json, address)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "list": listed,
+    "add": add,
+    "rename": rename,
+    "recolour": recolour,
+    "merge": merge,
+    "delete": delete,
+    "reorder": reorder,
+}
+
+
+def _make(name: str, changes: "Sequence[ClassChange]", dry_run: bool, as_json: bool, address: str | None) -> None:
+    from framehouse.cli import output, reach
+
+    with reach.client(address) as client:
+        done = client.change_classes(name, changes, validate_only=dry_run)
+    if as_json:
+        output.print_json(output.plain(done) | {"dryRun": dry_run})
+        return
+    for effect in done.effects:
+        print(output.visible(effect.description))
+    if dry_run:
+        print("nothing was changed; without --dry-run it is")
