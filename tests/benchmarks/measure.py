@@ -3,6 +3,7 @@
 Only ratios are compared between runs and machines; seconds are kept beside them so that a reader can judge.
 """
 
+import contextlib
 import os
 import statistics
 import threading
@@ -14,9 +15,11 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from framehouse.cli.stack.control import find
-from framehouse.cli.stack.state import StackInfo, memory
+from framehouse.cli.stack.state import ProcessInfo, StackInfo, memory
 
-SAMPLE_SECONDS = 0.1
+SAMPLE_SECONDS = 1.0
+BEGIN_ANEW = "5"
+"""What tells Linux to forget the peak of a process so far."""
 
 
 class Series(NamedTuple):
@@ -85,7 +88,10 @@ class Bench(NamedTuple):
 
 
 class PeakMemory:
-    """Watches the suite's processes while a block runs; `peaks` are resident bytes by name, children included."""
+    """Watches the suite's processes while a block runs; `peaks` are the most resident bytes of each, by name.
+
+    The kernel keeps the peaks, where it can be asked to begin anew: looking often would take the time that is measured.
+    """
 
     def __init__(self, suite: StackInfo) -> None:
         self.peaks: dict[str, int] = {process.name: 0 for process in suite.processes}
@@ -94,6 +100,9 @@ class PeakMemory:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "PeakMemory":
+        for process in self._suite.processes:
+            with contextlib.suppress(OSError):
+                Path(f"/proc/{process.pid}/clear_refs").write_text(BEGIN_ANEW)
         self._thread.start()
         return self
 
@@ -102,11 +111,24 @@ class PeakMemory:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        self._look()
 
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
-            for process in (find(self._suite.data) or self._suite).processes:
-                self.peaks[process.name] = max(self.peaks[process.name], memory(process))
+            self._look()
+
+    def _look(self) -> None:
+        for process in (find(self._suite.data) or self._suite).processes:
+            self.peaks[process.name] = max(self.peaks[process.name], _peak(process))
+
+
+def _peak(process: ProcessInfo) -> int:
+    """The most resident bytes of a process, as the kernel says, or those of the moment; 0 where it is gone."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) << 10
+    except (OSError, IndexError):
+        return memory(process)
 
 
 def cores() -> int:

@@ -12,6 +12,8 @@ from framehouse.v1 import conversion_pb2, job_pb2
 
 SIGNALS_A_STAGE = 20
 """A child tells its parent about every twentieth part of a stage."""
+SIGNAL_SECONDS = 0.5
+"""And not sooner than this after the last time: a signal costs the job server as much as a step."""
 
 
 class Tracked:
@@ -75,7 +77,7 @@ class Tracked:
 
 
 class Reporter:
-    """Sends the progress of a child workflow to its parent, about `SIGNALS_A_STAGE` times in `steps` steps."""
+    """Sends the progress of a child workflow to its parent, at most `SIGNALS_A_STAGE` times in `steps` steps."""
 
     def __init__(self, stage: str, steps: int) -> None:
         self._stage = stage
@@ -83,13 +85,14 @@ class Reporter:
         self._steps = 0
         self._count = 0
         self._issues = 0
+        self._told = workflow.now()
 
     async def add(self, count: int, issues: int = 0) -> None:
         """One step has ended, in which `count` units were done."""
         self._steps += 1
         self._count += count
         self._issues += issues
-        if self._steps >= self._every:
+        if self._steps >= self._every and (workflow.now() - self._told).total_seconds() >= SIGNAL_SECONDS:
             await self.flush()
 
     async def flush(self) -> None:
@@ -98,5 +101,6 @@ class Reporter:
         arguments = [self._stage, self._count, self._issues]
         if parent is not None and (self._count or self._issues):
             self._steps = self._count = self._issues = 0
+            self._told = workflow.now()
             handle: workflow.ExternalWorkflowHandle[Tracked] = workflow.get_external_workflow_handle(parent.workflow_id)
             await handle.signal("advance", args=arguments)
