@@ -65,7 +65,7 @@ def voc_objects(archive: zipfile.ZipFile) -> int:
 
 def coco_records(archive: zipfile.ZipFile) -> int:
     """Annotations in an archive of COCO files."""
-    names = [name for name in archive.namelist() if name.startswith("annotations/")]
+    names = [name for name in archive.namelist() if name.startswith("annotations/") and name.endswith(".json")]
     return sum(len(json.loads(archive.read(name))["annotations"]) for name in names)
 
 
