@@ -7,6 +7,7 @@ import pyarrow as pa
 from lance import LanceDataset
 
 from framehouse.annotations.geometry import Integers
+from framehouse.store import tables
 from framehouse.store.tables import rows_at, take
 
 DENSE = 8
@@ -26,7 +27,7 @@ def read(table: LanceDataset, at: Integers, columns: list[str]) -> pa.Table:
 def batches(table: LanceDataset, at: Integers, columns: list[str], rows: int) -> Iterator[pa.Table]:
     """The same, at most `rows` of them at a time."""
     if len(at) == table.count_rows():
-        for batch in table.to_batches(columns=columns, batch_size=rows):
+        for batch in tables.batches(table, columns, rows):
             yield pa.Table.from_batches([batch])
     else:
         for some in np.split(at, range(rows, len(at), rows)):

@@ -3,7 +3,7 @@
 Numbers have six decimals, as Ultralytics writes them: 0.004 pixels in 4096.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from framehouse.annotations import geometry
 from framehouse.annotations.geometry import Floats, Integers
 from framehouse.annotations.schema import Kind, State
 from framehouse.annotations.splits import canonical_split
+from framehouse.runtime import jobs
 from framehouse.store.bundle import BundleWriter
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
@@ -45,6 +46,20 @@ BOXED = dict.fromkeys(
     AROUND,
 )
 """What formats that hold boxes alone write in place of other kinds."""
+
+BORDER_LOSSES = (
+    (
+        "IMAGE_SIZE_UNKNOWN",
+        "annotations of images of unknown size",
+        "left out, for coordinates are relative to the image",
+    ),
+    ("BOX_EMPTY", "shapes without width or height", "left out"),
+    ("BOX_OUTSIDE", "shapes wholly outside of their image", "left out"),
+    ("BOX_CLIPPED", "shapes that reach outside of their image", "cut at its border"),
+)
+"""Code, subject and fallback of what is lost at the borders of images."""
+AT_ONCE = 1 << 17
+"""Annotations of which that is decided at once."""
 
 LAYOUT = """
 data.yaml
@@ -81,29 +96,39 @@ def label_files(target: pa.Array, label_of: Callable[[pa.Array], pa.Array]) -> t
     return target, label, losses
 
 
-def border_losses(boxes: Floats, size: Floats, *, flat: bool) -> list[Loss]:
-    """What is lost at the borders of images, or for want of their size: of boxes (n, 4), NaN for what is not written,
-    and the size of the image of each. `flat`: whether shapes without width or height can be written.
+def border_losses(
+    images: pa.Table, annotations: pa.Table, written: Sequence[Kind], flat: Collection[Kind] = ()
+) -> list[Loss]:
+    """What is lost at the borders of images, or for want of their size, of the annotations of kinds that are `written`.
+
+    `flat` are the kinds of which shapes without width or height can be written. Looked at are `AT_ONCE` annotations at
+    a time, for numbers of all of them take many times their room.
     """
-    written: NDArray[np.bool_] = np.asarray(~np.isnan(boxes).any(axis=1))
-    unknown: NDArray[np.bool_] = written & np.isnan(size).any(axis=1)
-    losses: list[Loss] = []
-    if unknown.any():
-        text = "left out, for coordinates are relative to the image"
-        losses.append(loss("IMAGE_SIZE_UNKNOWN", "annotations of images of unknown size", unknown, text))
-    clipped = geometry.clip(boxes, size)
-    empty: NDArray[np.bool_] = written & ~unknown & (boxes[:, 2:] <= 0).any(axis=1) & (not flat)
-    if empty.any():
-        losses.append(loss("BOX_EMPTY", "shapes without width or height", empty, "left out"))
-    gone: NDArray[np.bool_] = written & ~unknown & ~empty & geometry.outside(boxes, size)
-    if gone.any():
-        losses.append(loss("BOX_OUTSIDE", "shapes wholly outside of their image", gone, "left out"))
-    tolerance = SMALLEST * np.tile(size, 2)
-    over = (np.abs(clipped - boxes) > 2 * tolerance).any(axis=1)
-    cut: NDArray[np.bool_] = written & ~unknown & ~empty & ~gone & over
-    if cut.any():
-        losses.append(loss("BOX_CLIPPED", "shapes that reach outside of their image", cut, "cut at its border"))
-    return losses
+    size = sizes(images)
+    counts = np.zeros(len(BORDER_LOSSES), np.int64)
+    for first in range(0, annotations.num_rows, AT_ONCE):
+        some = annotations.slice(first, AT_ONCE)
+        image = some["image"].to_numpy()
+        can_be_flat = np.isin(some["kind"].to_numpy(), list(flat))
+        counts += _at_borders(upright_boxes(some, written), size[image], can_be_flat)
+        jobs.report(int(image[-1]) + 1)
+    lost = zip(BORDER_LOSSES, counts.tolist(), strict=True)
+    return [
+        Loss(code=code, subject=subject, annotation_count=count, fallback=fallback)
+        for (code, subject, fallback), count in lost
+        if count
+    ]
+
+
+def _at_borders(boxes: Floats, size: Floats, can_be_flat: NDArray[np.bool_]) -> list[int]:
+    """How many of the boxes (n, 4), NaN for what is not written, each of BORDER_LOSSES is about."""
+    written = ~np.isnan(boxes).any(axis=1)
+    unknown = written & np.isnan(size).any(axis=1)
+    empty = written & ~unknown & ~can_be_flat & (boxes[:, 2:] <= 0).any(axis=1)
+    gone = written & ~unknown & ~empty & geometry.outside(boxes, size)
+    over = (np.abs(geometry.clip(boxes, size) - boxes) > 2 * SMALLEST * np.tile(size, 2)).any(axis=1)
+    cut = written & ~unknown & ~empty & ~gone & over
+    return [int(np.count_nonzero(marked)) for marked in (unknown, empty, gone, cut)]
 
 
 def loss(code: str, subject: str, touched: NDArray[np.bool_], fallback: str) -> Loss:
@@ -115,7 +140,7 @@ def sizes(images: pa.Table) -> Floats:
     return np.stack([pc.cast(images[name], pa.float64()).to_numpy() for name in ("width", "height")], axis=1)
 
 
-def upright_boxes(annotations: pa.Table, written: list[Kind]) -> Floats:
+def upright_boxes(annotations: pa.Table, written: Sequence[Kind]) -> Floats:
     """Upright boxes around annotations that have a label and are of a kind that is `written`; NaN for the others."""
     found = geometry.boxes(annotations["bbox"])
     kinds, labels = annotations["kind"].to_numpy(), annotations["label"].to_numpy()
@@ -123,7 +148,7 @@ def upright_boxes(annotations: pa.Table, written: list[Kind]) -> Floats:
     if turned.any():
         angles = annotations["rotation"].to_numpy()[turned]
         found[turned] = geometry.corner_envelopes(geometry.corners(found[turned], angles))
-    found[(labels < 0) | ~np.isin(kinds, written)] = np.nan
+    found[(labels < 0) | ~np.isin(kinds, list(written))] = np.nan
     return found
 
 

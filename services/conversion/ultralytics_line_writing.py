@@ -77,16 +77,8 @@ def scan(annotations: pa.Table) -> dict[str, pa.Array]:
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides the task and the number of keypoints, and counts what will be cut or cannot be written."""
     kinds, label = annotations["kind"].to_numpy(), annotations["label"].to_numpy()
-    size = files.sizes(images)[annotations["image"].to_numpy()]
-    boxes = files.upright_boxes(annotations, [kind for kind in KEY_OF if kind != Kind.TAG])
-    thin = np.isin(KEY[kinds], (1, 3))
-    losses: dict[str, Loss] = {}
-    for mine, flat in ((thin, True), (~thin, False)):
-        for loss in files.border_losses(np.where(mine[:, None], boxes, np.nan), size, flat=flat):
-            known = losses.setdefault(loss.code, loss)
-            if known is not loss:
-                known.annotation_count += loss.annotation_count
-    found = list(losses.values())
+    shapes = [kind for kind in KEY_OF if kind != Kind.TAG]
+    found = files.border_losses(images, annotations, shapes, flat=[kind for kind in shapes if KEY_OF[kind] in (1, 3)])
     several = (kinds == Kind.POLYGON) & (annotations["ring_count"].to_numpy() > 1)
     if several.any():
         text = "joined into one by bridges of no width"

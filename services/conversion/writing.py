@@ -4,6 +4,9 @@ A write plan is an Arrow file: one row an image, one record batch a shard, with 
 shards are written apart and fit together.
 """
 
+import itertools
+from collections.abc import Iterator
+
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -16,6 +19,7 @@ from framehouse.annotations.geometry import Integers, starts
 from framehouse.annotations.labels import labels_of, with_labels
 from framehouse.annotations.schema import Kind
 from framehouse.annotations.splits import canonical_split, split_rank
+from framehouse.runtime import jobs
 from framehouse.runtime.errors import FailedPrecondition
 from framehouse.store.bucket import Bucket
 from framehouse.store.bundle import BundleWriter
@@ -35,6 +39,8 @@ LARGER = 3
 """How many times as many one step writes of a large dataset: a step costs as much as some hundred."""
 
 HEAD_KEY = b"framehouse.write"
+
+Marks = NDArray[np.bool_]
 
 
 def plan(
@@ -65,13 +71,14 @@ def plan(
         )
     schema = with_labels(written.schema, labels)
     schema = schema.with_metadata({**schema.metadata, HEAD_KEY: msgspec.json.encode(head)})
-    written = written.combine_chunks().replace_schema_metadata(schema.metadata)
-    batches = [
-        written.slice(first, end - first).to_batches()[0]
-        for first, end in zip(head.shard_starts, head.shard_starts[1:], strict=False)
-    ]
-    write_batches(bucket, output_key, schema, batches)
+    write_batches(bucket, output_key, schema, _shards(written.replace_schema_metadata(schema.metadata), head))
     return head, lost
+
+
+def _shards(written: pa.Table, head: WriteHead) -> Iterator[pa.RecordBatch]:
+    for first, end in itertools.pairwise(head.shard_starts):
+        jobs.report(end)
+        yield written.slice(first, end - first).combine_chunks().to_batches()[0]
 
 
 def preview(
@@ -101,24 +108,25 @@ def _prepare(
     check_options(chosen, options)
     classes = selection.choose_labels(options, labels_of(table.schema))
     task = selection.task_of(options, task)
-    everything = table.to_table(columns=["path", "split", "split_name", *forms.COLUMNS])
-    choice = forms.choose(everything, options.image_form, options.image_format)
-    named = _placed(choice.images, chosen, source_format)
-    wanted = selection.in_splits(options, named["split"])
+    images, marks, formats = _chosen_forms(table, options)
+    jobs.report(0)
+    images = _placed(images, chosen, source_format)
+    wanted = selection.in_splits(options, images["split"])
     at = np.flatnonzero(wanted) if rows is None else rows[wanted[rows]]
     if not len(at):
         raise _nothing_selected()
-    normalised, encoded, renamed = (marks[at] for marks in (choice.normalised, choice.encoded, choice.renamed))
-    images = named if len(at) == named.num_rows else named.take(pa.array(at))
+    normalised, encoded, renamed = (of_all[at] for of_all in marks)
+    if len(at) < images.num_rows:
+        images = images.take(pa.array(at))
+    jobs.report(0)
     of_format = [name for name in chosen.image_columns if name not in images.column_names]
     said = table_rows.read(table, at, ["width", "height", "state", *of_format])
     for name in said.column_names:
         images = images.append_column(name, said[name])
-    looked_at = ("kind", "label", "flags", *chosen.plan_columns)
-    found = flatten(table_rows.read(table, at, list(looked_at)), looked_at)
+    del said
+    found, valued, scanned = _scan(table, at, chosen)
     small = (images["normalised.width"], images["normalised.height"])
     images, found = forms.resized(images.drop_columns(list(forms.COLUMNS)), found, normalised, *small)
-    valued, scanned = _scan(table, at, chosen)
     paired = bool(valued["group"].any() and (found["kind"].to_numpy() == Kind.SKELETON).any())
     if paired and "group" not in found.column_names:
         found = found.append_column("group", flatten(table_rows.read(table, at, ["group"]), ("group",))["group"])
@@ -126,7 +134,7 @@ def _prepare(
         found = found.append_column(column, values)
 
     before = found["label"].to_numpy()
-    label = np.append(classes.label_map, WITHOUT)[before]
+    label = np.append(classes.label_map, WITHOUT).astype(np.int32)[before]
     kept = label > REMOVED
     mine = selection.of_task(found["kind"].to_numpy(), task)
     selected = selection.annotated(options, images["state"], found["image"].to_numpy()[kept & mine])
@@ -139,6 +147,8 @@ def _prepare(
     selection.refuse_deletions(classes, labels_of(table.schema), before[stays])
     if not np.array_equal(label, before):
         found = found.set_column(found.schema.get_field_index("label"), "label", pa.array(label, pa.int32()))
+    # What is held of millions of annotations takes the room that the format needs.
+    del before, label, stays, scanned
     if len(selected) < len(at):
         images = images.take(pa.array(selected))
         at = at[selected]
@@ -153,6 +163,8 @@ def _prepare(
     if not kept.all():
         found = found.filter(pa.array(kept))
         valued = {name: mask[kept] for name, mask in valued.items()}
+    del kept, mine, place
+    jobs.report(images.num_rows)
 
     labels = classes.labels
     doubled = pairs.doubles(found, chosen.holds) if paired else np.zeros(found.num_rows, bool)
@@ -161,9 +173,8 @@ def _prepare(
         found, valued = pairs.single(found, doubled), {name: mask[~doubled] for name, mask in valued.items()}
     all_of_them = _reported(found, valued, labels)
     lost += losses.report(chosen.holds, all_of_them)
-    lost += encoding.report(options, images, choice.formats.take(pa.array(at)), encoded, renamed)
-    image = found["image"].to_numpy()
-    counts = np.bincount(image, minlength=images.num_rows)
+    lost += encoding.report(options, images, formats.take(pa.array(at)), encoded, renamed)
+    counts = np.bincount(found["image"].to_numpy(), minlength=images.num_rows)
 
     folders = sorted(pc.unique(images["folder"]).to_pylist(), key=lambda item: split_rank(canonical_split(item)))
     step = max(SHARD_IMAGES, min(images.num_rows // layout.SHARDS, LARGER * SHARD_IMAGES))
@@ -185,7 +196,10 @@ def _prepare(
         class_counts=losses.class_counts(chosen.holds, all_of_them, labels),
         dataset=dataset,
     )
+    del all_of_them, valued
     prepared = chosen.prepare(images, found, labels, head)
+    del found
+    jobs.report(images.num_rows)
     columns = {
         "row": pa.array(at),
         **{name: images[name] for name in ("folder", "name", "target")},
@@ -201,6 +215,13 @@ def _prepare(
     return head, labels, written, [*lost, *prepared.losses]
 
 
+def _chosen_forms(table: LanceDataset, options: WriteOptions) -> tuple[pa.Table, tuple[Marks, Marks, Marks], pa.Array]:
+    """All images; which of them are normalised, encoded anew and renamed; and the format of each."""
+    everything = table.to_table(columns=["path", "split", "split_name", *forms.COLUMNS])
+    choice = forms.choose(everything, options.image_form, options.image_format)
+    return choice.images, (choice.normalised, choice.encoded, choice.renamed), choice.formats
+
+
 def _nothing_selected() -> FailedPrecondition:
     return FailedPrecondition(
         "the options leave no image to write; name other splits, ask for less in the filter, or leave only_annotated "
@@ -209,7 +230,7 @@ def _nothing_selected() -> FailedPrecondition:
     )
 
 
-def _reported(annotations: pa.Table, valued: dict[str, NDArray[np.bool_]], labels: LabelSchema) -> losses.Annotations:
+def _reported(annotations: pa.Table, valued: dict[str, Marks], labels: LabelSchema) -> losses.Annotations:
     """Annotations as the loss report looks at them."""
     image, kinds, labelled, flags = (annotations[name].to_numpy() for name in ("image", "kind", "label", "flags"))
     return losses.Annotations(image, kinds, labelled, flags, valued, labels)
@@ -234,21 +255,33 @@ def _placed(images: pa.Table, chosen: Format, source_format: str) -> pa.Table:
 
 def _scan(
     table: LanceDataset, at: Integers, chosen: Format
-) -> tuple[dict[str, NDArray[np.bool_]], dict[str, pa.ChunkedArray]]:
-    """Which annotations of some rows have a value in each column of `losses.COUNTED`; and what the format's own scan
-    finds.
+) -> tuple[pa.Table, dict[str, Marks], dict[str, pa.ChunkedArray]]:
+    """The annotations of some rows, flat, with the columns that the format looks at to prepare; which of them have a
+    value in each column of `losses.COUNTED`; and what the format's own scan finds.
     """
-    valued: dict[str, list[NDArray[np.bool_]]] = {name: [np.zeros(0, bool)] for name in losses.COUNTED}
+    looked_at = tuple(dict.fromkeys(("kind", "label", "flags", *chosen.plan_columns)))
+    names = tuple(dict.fromkeys((*looked_at, *losses.COUNTED, *chosen.scan_columns)))
+    found: list[pa.Table] = []
+    valued: dict[str, list[Marks]] = {name: [] for name in losses.COUNTED}
     scanned: dict[str, list[pa.Array]] = {}
-    names = tuple(dict.fromkeys((*losses.COUNTED, *chosen.scan_columns)))
+    done = 0
     for some in table_rows.batches(table, at, list(names), SHARD_IMAGES):
         flat = flatten(some, names)
         for name, masks in valued.items():
             masks.append(flat[name].is_valid().to_numpy())
         for name, values in (chosen.scan(flat) if chosen.scan else {}).items():
             scanned.setdefault(name, []).append(values)
+        image = pa.array(flat["image"].to_numpy() + done)
+        found.append(flat.select(looked_at).add_column(0, "image", image))
+        done += some.num_rows
+        jobs.report(done)
     columns = {name: pa.chunked_array(chunks) for name, chunks in scanned.items()}
-    return {name: np.concatenate(masks) for name, masks in valued.items()}, columns
+    whole = pa.concat_tables(found)
+    del found
+    # These are looked at again and again, which copies them where they lie in pieces.
+    for place, name in enumerate(("image", "kind", "label", "flags")):
+        whole = whole.set_column(place, name, whole[name].combine_chunks())
+    return whole, {name: np.concatenate(masks) for name, masks in valued.items()}, columns
 
 
 def open_plan(bucket: Bucket, plan_key: str) -> tuple[BatchFile, WriteHead]:

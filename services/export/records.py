@@ -19,6 +19,7 @@ from typing import NamedTuple
 import xxhash
 
 from framehouse.runtime.errors import InvalidArgument, NotFound
+from framehouse.runtime.page_tokens import values_of
 from framehouse.store.bucket import Bucket
 from framehouse.v1 import dataset_pb2, export_pb2
 
@@ -226,7 +227,7 @@ def _encode(dataset: str, key: str) -> str:
 
 def _decode(token: str, dataset: str) -> str:
     try:
-        theirs, key = json.loads(base64.b64decode(token.encode(), b"-_", validate=True))
+        theirs, key = values_of(token)
     except (ValueError, TypeError):
         raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
     if theirs != dataset:

@@ -82,6 +82,7 @@ def _move(
     """Makes the version the head, and enters the import, unless the dataset has changed or this import was entered."""
     found = dataset_pb2.Dataset.FromString(row.summary).issues
     values = head.values(_sum((*found, *request.issues)))
+    values["source_format"] = row.source_format or request.table.source_format
     if any(getattr(row, name) != value for name, value in values.items()):
         values |= {"revision": row.revision + 1, "update_time": now()}
     same = update(DatasetRow).filter_by(uid=row.uid, revision=row.revision)

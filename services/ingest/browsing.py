@@ -16,6 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from framehouse.runtime.access import CALLER, may_read
 from framehouse.runtime.errors import InvalidArgument
+from framehouse.runtime.page_tokens import values_of
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, UtcDateTime
 from services.ingest.datasets import message, page_size
@@ -224,7 +225,7 @@ def _encode(request: dataset_pb2.ListDatasetsRequest, keys: list[Key], row: Data
 
 def _decode(request: dataset_pb2.ListDatasetsRequest, keys: list[Key]) -> list[Any]:
     try:
-        query, *values = json.loads(base64.b64decode(request.page_token.encode(), b"-_", validate=True))
+        query, *values = values_of(request.page_token)
         if query != _query(request):
             raise InvalidArgument(
                 "page_token belongs to a listing with another parent, filter, order or trash; start again without it",

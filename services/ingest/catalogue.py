@@ -22,12 +22,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, column_property, mapped_column, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
 from framehouse.runtime.access import CALLER
-from framehouse.runtime.errors import Unavailable
+from framehouse.runtime.errors import InvalidArgument, Unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -311,6 +311,10 @@ class Catalogue:
             url = self._engine.url
             address = f"{url.host}:{url.port}" if url.host else str(url.database)
             raise Unavailable("catalogue database", address, str(error.orig)) from error
+        except DataError as error:
+            raise InvalidArgument(
+                f"a value of the request cannot be looked up or kept ({error.orig}); leave out characters of number 0"
+            ) from error
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

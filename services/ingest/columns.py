@@ -18,6 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from framehouse.annotations.labels import labels_of
+from framehouse.annotations.schema import DATASET_SCHEMA
 from framehouse.store.tables import open_table, row_ids, rows_of
 
 Array = NDArray[Any]
@@ -86,7 +87,8 @@ class Snapshot:
         self.parts: list[Part] = []
         self.rows = 0
         fields = {field.name(): leaves(field) for field in self.table.lance_schema.fields()}
-        self._fields = {name: fields[column] for name, column in _SOURCES.items()}
+        # A column that came after the table was made is kept under the files of another one, which has as many rows.
+        self._fields = {name: fields.get(column, fields["id"]) for name, column in _SOURCES.items()}
         for fragment in self.table.get_fragments():
             self._add(fragment)
         self.starts = np.array([part.first for part in self.parts], np.int64)
@@ -188,7 +190,8 @@ class Snapshot:
     def _rows(self, names: Iterable[str], parts: Sequence[Part]) -> Iterator[pa.Table]:
         """What the columns are made of, part by part."""
         columns = sorted({_SOURCES[name] for name in names})
-        rows = rows_of(self.table, [part.fragment for part in parts], columns)
+        present = [name for name in columns if name in self.table.schema.names] or ["id"]
+        rows = completed(rows_of(self.table, [part.fragment for part in parts], present), columns)
         first = 0
         for part in parts:
             yield rows.slice(first, part.rows)
@@ -199,6 +202,14 @@ class Snapshot:
 def snapshot(key: str, version: int) -> Snapshot:
     """A version of the table at `key`. `NotFound` where there is none."""
     return Snapshot(open_table(key, version))
+
+
+def completed(rows: pa.Table, columns: Iterable[str]) -> pa.Table:
+    """Rows of a table with all of these columns: those that came after it was made are null."""
+    for name in columns:
+        if name not in rows.schema.names:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, DATASET_SCHEMA.field(name).type))
+    return rows
 
 
 def remembered(key: str, make: Callable[[], T]) -> T:

@@ -160,7 +160,8 @@ def _display_name(dataset: dataset_pb2.Dataset, slug: str) -> Values:
 def _description(dataset: dataset_pb2.Dataset, slug: str) -> Values:
     if len(dataset.description) > DESCRIPTION_LETTERS or "\0" in dataset.description:
         raise InvalidArgument(
-            f"a description has {DESCRIPTION_LETTERS:,} letters at most; this one has {len(dataset.description):,}",
+            f"a description has {DESCRIPTION_LETTERS:,} letters at most, none of them with the number 0; this one has "
+            f"{len(dataset.description):,}",
             field="dataset.description",
         )
     return {"description": dataset.description}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from framehouse.annotations.splits import split_rank
 from framehouse.runtime.errors import InvalidArgument
+from framehouse.runtime.page_tokens import values_of
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue
 from services.ingest.datasets import find, page_size
@@ -138,7 +139,7 @@ def _encode(query: list[str | int], version: int, first: int) -> str:
 def _decode(token: str, query: list[str | int]) -> tuple[int, int]:
     """The version that the first page was of, and the group to go on with."""
     try:
-        *asked, version, first = json.loads(base64.urlsafe_b64decode(token))
+        *asked, version, first = values_of(token)
         version, first = int(version), int(first)
     except (ValueError, TypeError):
         raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None

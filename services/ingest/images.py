@@ -82,7 +82,7 @@ def message(dataset: str, row: Mapping[str, Any], labels: Sequence[str], end: in
         annotation_count=row["annotation_count"],
         state=_STATES[row["state"] or 0],
         labels=[labels[label] for label in sorted(set(row["label"])) if label >= 0],
-        import_job=f"jobs/{row['import_job']}" if row["import_job"] else "",
+        import_job=f"jobs/{row['import_job']}" if row.get("import_job") else "",
         etag=etag,
     )
     if normalised:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from framehouse.runtime.access import CALLER, may_read
 from framehouse.runtime.errors import InvalidArgument, NotFound
+from framehouse.runtime.page_tokens import values_of
 from framehouse.store.bucket import Bucket, bucket
 from framehouse.v1 import ingest_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, ImportRow, now
@@ -122,7 +123,7 @@ def _encode(request: ingest_pb2.ListIssuesRequest, row: int, seen: int) -> str:
 def _decode(request: ingest_pb2.ListIssuesRequest) -> tuple[int, int]:
     """The row to go on with, and how many issues were answered before it."""
     try:
-        query, row, seen = json.loads(base64.urlsafe_b64decode(request.page_token))
+        query, row, seen = values_of(request.page_token)
         row, seen = int(row), int(seen)
     except (ValueError, TypeError):
         raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None

@@ -1,6 +1,7 @@
 """The servicer of `JobService`: what Temporal knows of our workflows, as operations."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -40,6 +41,7 @@ PAGES_A_LIST = 20
 """Pages of the job server that are looked through for jobs of the caller's; one without any is answered then."""
 POLL_SECONDS = 0.3
 """How often a watched job is looked at; its end is seen at once."""
+CHECKSUM_BYTES = 8
 QUERY_TIMEOUT = timedelta(seconds=5)
 
 
@@ -63,7 +65,7 @@ class JobService:
                 if visible or not listing.next_page_token:
                     break
             page = await asyncio.gather(*(_listed(client, one) for one in visible))
-        return job_pb2.ListJobsResponse(jobs=page, next_page_token=(listing.next_page_token or b"").hex())
+        return job_pb2.ListJobsResponse(jobs=page, next_page_token=_page_token(listing.next_page_token))
 
     async def WatchJob(self, request: job_pb2.WatchJobRequest) -> AsyncIterator[operations_pb2.Operation]:
         handle = await _handle(request.name)
@@ -260,8 +262,21 @@ def _estimate(metadata: job_pb2.JobMetadata) -> None:
             return
 
 
-def _token(token: str) -> bytes | None:
+def _page_token(token: bytes | None) -> str:
+    return (_checksum(token) + token).hex() if token else ""
+
+
+def _token(page_token: str) -> bytes | None:
+    """The job server's token, which it takes for a fault of its own where it is none."""
     try:
-        return bytes.fromhex(token) or None
+        data = bytes.fromhex(page_token)
     except ValueError:
-        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
+        data = b"none"
+    check, token = data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]
+    if data and check != _checksum(token):
+        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token")
+    return token or None
+
+
+def _checksum(token: bytes) -> bytes:
+    return hashlib.blake2s(token, digest_size=CHECKSUM_BYTES).digest()

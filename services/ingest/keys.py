@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, or_, select, tuple_, update
 from framehouse.runtime import access
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated
+from framehouse.runtime.page_tokens import values_of
 from framehouse.v1 import key_pb2
 from services.ingest.catalogue import Catalogue, KeyRow, now
 from services.ingest.datasets import page_size
@@ -68,7 +69,12 @@ def create(catalogue: Catalogue, request: key_pb2.CreateKeyRequest) -> key_pb2.K
     if min(asked.limits.requests_per_second, asked.limits.concurrent_jobs, asked.limits.stored_bytes) < 0:
         raise InvalidArgument("a limit is negative; 0 takes what the server's settings say", field="key.limits")
     began = now()
-    expires = asked.expire_time.ToDatetime(UTC) if asked.HasField("expire_time") else None
+    try:
+        expires = asked.expire_time.ToDatetime(UTC) if asked.HasField("expire_time") else None
+    except ValueError as error:
+        raise InvalidArgument(
+            f"expire_time is no time ({error}); leave it out for a key that never ends", field="key.expire_time"
+        ) from error
     if expires is not None and expires <= began:
         raise InvalidArgument("expire_time is over already", field="key.expire_time")
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
@@ -99,7 +105,7 @@ def _keep_within(row: KeyRow, maker: KeyRow | None) -> None:
     if maker is None:
         raise PermissionDenied("only a key with the scope admin can make keys here", reason="SCOPE_MISSING")
     if max(_scopes(row)) > max(_scopes(maker)):
-        raise PermissionDenied("a key cannot have a scope that the key has not it is made with", reason="SCOPE_MISSING")
+        raise PermissionDenied("a key cannot have a scope that the key it is made with has not", reason="SCOPE_MISSING")
     row.expire_time = row.expire_time or maker.expire_time
     if maker.expire_time and row.expire_time and row.expire_time > maker.expire_time:
         raise PermissionDenied("a key cannot outlive the key that it is made with", reason="KEY_OUTLIVES")
@@ -137,7 +143,7 @@ def list_keys(catalogue: Catalogue, request: key_pb2.ListKeysRequest) -> key_pb2
 
 def _after(request: key_pb2.ListKeysRequest) -> ColumnElement[bool]:
     try:
-        parent, time, key = json.loads(base64.urlsafe_b64decode(request.page_token))
+        parent, time, key = values_of(request.page_token)
         if parent != request.parent:
             raise ValueError
         return tuple_(KeyRow.create_time, KeyRow.id) < (datetime.fromisoformat(time), str(key))

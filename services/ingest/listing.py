@@ -15,11 +15,12 @@ import xxhash
 from numpy.typing import NDArray
 
 from framehouse.runtime.errors import InvalidArgument, NotFound
+from framehouse.runtime.page_tokens import values_of
 from framehouse.store.signed_urls import end_of_life
 from framehouse.store.tables import rows_at, take
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue
-from services.ingest.columns import BUDGET, MISSING, PLACES, Part, Snapshot, remembered, snapshot
+from services.ingest.columns import BUDGET, MISSING, PLACES, Part, Snapshot, completed, remembered, snapshot
 from services.ingest.datasets import find, page_size
 from services.ingest.datasets import message as dataset_message
 from services.ingest.filters import selected
@@ -136,7 +137,8 @@ def _shown(table: Snapshot, rows: NDArray[np.int32]) -> list[dict[str, Any]]:
     owners = np.searchsorted(table.starts, rows, "right") - 1
     parts = [table.parts[number] for number in np.unique(owners)]
     if not _are_near(table, parts):
-        found: list[dict[str, Any]] = take(table.table, rows.astype(np.int64), READ).to_pylist()
+        present = [name for name in READ if name in table.table.schema.names]
+        found: list[dict[str, Any]] = completed(take(table.table, rows.astype(np.int64), present), READ).to_pylist()
         for row in found:
             row["annotation_count"] = len(row["kind"])
         return found
@@ -189,7 +191,7 @@ def _encode(page: Page, query: str) -> str:
 
 def _decode(token: str, query: str, head: int) -> Page:
     try:
-        theirs, version, first = json.loads(base64.b64decode(token.encode(), b"-_", validate=True))
+        theirs, version, first = values_of(token)
         if not (isinstance(version, int) and isinstance(first, int)) or not 1 <= version <= head or first < 0:
             raise ValueError
     except (ValueError, TypeError):

@@ -23,6 +23,7 @@ from framehouse.runtime.errors import FailedPrecondition
 from framehouse.runtime.jobs import report
 from framehouse.store.tables import Integers, batches, discard, rows_at, write_fragments
 from framehouse.v1 import annotation_pb2, ingest_pb2
+from services.ingest.uniting import unite
 
 if TYPE_CHECKING:
     from lance import LanceDataset
@@ -37,8 +38,9 @@ WIDE_ROWS = 2048
 """Rows read at once with their annotations."""
 FRAGMENT_ROWS = 8192
 
-ADDED, UNCHANGED, COMPLETED, CONFLICT = range(4)
-"""What is found for an incoming image. Completed: it brings what the image did not have yet, bytes or annotations."""
+ADDED, UNCHANGED, COMPLETED, CONFLICT, UNITED = range(5)
+"""What is found for an incoming image. Completed: it brings what the image did not have yet, bytes or annotations.
+United: the image gets its annotations beside those it has."""
 
 BYTES_COLUMNS = [
     "hash",
@@ -94,8 +96,15 @@ class Found:
 def merge(base: "LanceDataset", base_key: str, incoming: "LanceDataset", policy: "ingest_pb2.AddPolicy") -> Merge:
     """Decides what becomes of every incoming image and writes the rows that the base is to get.
 
-    FailedPrecondition where labels do not fit together, or where images are in conflict and the policy is to fail.
+    FailedPrecondition where labels do not fit together, where images are in conflict and the policy is to fail, or
+    where the base was made before tables had all columns.
     """
+    if missing := [name for name in DATASET_SCHEMA.names if name not in base.schema.names]:
+        raise FailedPrecondition(
+            f"the dataset was made by an earlier release, without {', '.join(missing)}, and nothing can be added to "
+            "it; export it, import that as a new dataset, and add to that",
+            reason="DATASET_OUTDATED",
+        )
     labels, lookup = merge_labels(labels_of(base.schema), labels_of(incoming.schema))
     own_labels = np.arange(len(labels.labels), dtype=np.int32)
     new = _side(incoming)
@@ -107,22 +116,26 @@ def merge(base: "LanceDataset", base_key: str, incoming: "LanceDataset", policy:
     gains_bytes = (found.place >= 0) & (new.hashes != b"") & (found.rows.hashes == b"")
     codes[(codes == UNCHANGED) & gains_bytes] = COMPLETED
 
+    if policy == ingest_pb2.ADD_POLICY_MERGE:
+        codes[(codes == CONFLICT) & _same_bytes(new, found.rows)] = UNITED
     conflicts = np.flatnonzero(codes == CONFLICT)
     summary = ingest_pb2.AddSummary(
         added_count=int((codes == ADDED).sum()),
         unchanged_count=int((codes == UNCHANGED).sum()),
         annotated_count=int((codes == COMPLETED).sum()),
+        merged_count=int((codes == UNITED).sum()),
         added_labels=[label.name for label in labels.labels[len(labels_of(base.schema).labels) :]],
     )
-    written = (codes == ADDED) | (codes == COMPLETED)
-    deleted = codes == COMPLETED
+    deleted = (codes == COMPLETED) | (codes == UNITED)
+    written = (codes == ADDED) | deleted
     names: dict[int, str] = {}
-    if policy == ingest_pb2.ADD_POLICY_FAIL and len(conflicts):
+    if policy in (ingest_pb2.ADD_POLICY_FAIL, ingest_pb2.ADD_POLICY_MERGE) and len(conflicts):
         (first,) = rows_at(incoming, conflicts[:1], ["path"])["path"].to_pylist()
         others = f" and {len(conflicts) - 1:,} more are" if len(conflicts) > 1 else " is"
         raise FailedPrecondition(
             f"{first!r}{others} in the dataset with other bytes or annotations, and nothing was added; "
-            "add with replace, keep or rename to say what is to become of them",
+            "add with replace, keep or rename to say what is to become of them, or with merge where only annotations "
+            "differ",
             reason="ADD_CONFLICT",
             facts={"path": first, "count": str(len(conflicts))},
         )
@@ -252,13 +265,19 @@ def _decide(new: Side, found: Found) -> NDArray[np.int8]:
     """What can be said without reading annotations; of the conflicts some may yet turn out to be none."""
     there = found.place >= 0
     old = found.rows
-    same_bytes = (new.hashes == b"") | (old.hashes == b"") | (new.hashes == old.hashes)
+    same_bytes = _same_bytes(new, old)
     completes = _brings_annotations(new.states, old.states)
     says_less = (new.states != State.ANNOTATED) & ~completes
     codes = np.select(
         [~there, same_bytes & completes, same_bytes & says_less], [ADDED, COMPLETED, UNCHANGED], default=CONFLICT
     )
     return codes.astype(np.int8)
+
+
+def _same_bytes(new: Side, old: Side) -> Mask:
+    """Where the bytes are the same, or one side has none."""
+    same: Mask = (new.hashes == b"") | (old.hashes == b"") | (new.hashes == old.hashes)
+    return same
 
 
 def _brings_annotations(new: States, old: States) -> Mask:
@@ -282,9 +301,7 @@ def _differing(
     differs = np.ones(len(new.ids), bool)
     old = found.rows
     candidates = rows[
-        ((new.hashes[rows] == old.hashes[rows]) | (new.hashes[rows] == b"") | (old.hashes[rows] == b""))
-        & (new.states[rows] == State.ANNOTATED)
-        & (old.states[rows] == State.ANNOTATED)
+        _same_bytes(new, old)[rows] & (new.states[rows] == State.ANNOTATED) & (old.states[rows] == State.ANNOTATED)
     ]
     in_base = np.argsort(found.place[candidates])
     theirs = np.zeros(len(candidates), np.uint64)
@@ -339,14 +356,17 @@ def _rows(
     rows = rows_at(incoming, places, DATASET_SCHEMA.names).combine_chunks()
     columns = {name: _whole(rows[name]) for name in DATASET_SCHEMA.names}
     columns["label"] = relabelled(columns["label"], lookup)
-    completes = codes[places] == COMPLETED
+    united = codes[places] == UNITED
+    completes = (codes[places] == COMPLETED) | united
     has_bytes, theirs = new.hashes[places] != b"", found.rows.hashes[places]
     keeps_bytes = ~has_bytes | (new.hashes[places] == theirs)
     splitless = ~_said(columns["split"])
     lacks = (found.place[places] >= 0) & (completes | keeps_bytes | splitless)
     if lacks.any():
-        keeps_annotations = completes & ~_brings_annotations(new.states[places], found.rows.states[places])
-        wanted = [field.name for field in IMAGE_FIELDS] + (ANNOTATION_COLUMNS if keeps_annotations.any() else [])
+        brings = _brings_annotations(new.states[places], found.rows.states[places])
+        keeps_annotations = completes & ~brings & ~united
+        both = keeps_annotations | united
+        wanted = [field.name for field in IMAGE_FIELDS] + (ANNOTATION_COLUMNS if both.any() else [])
         old = _aligned(base, np.where(lacks, found.place[places], -1), wanted)
         from_old = {
             **{name: keeps_bytes & _said(old[name]) for name in BYTES_COLUMNS},
@@ -356,6 +376,13 @@ def _rows(
         }
         for name, mask in from_old.items():
             columns[name] = _choose(columns[name], old[name], mask & lacks)
+        if united.any():
+            mine = pa.array(united)
+            sides = ({name: side[name].filter(mine) for name in ANNOTATION_COLUMNS} for side in (old, columns))
+            take = np.arange(len(places))
+            take[united] = len(places) + np.arange(int(united.sum()))
+            for name, lists in unite(*sides).items():
+                columns[name] = pa.concat_arrays([columns[name], lists.cast(columns[name].type)]).take(pa.array(take))
     if names:
         paths = [
             names.get(place, path) for place, path in zip(places.tolist(), columns["path"].to_pylist(), strict=True)

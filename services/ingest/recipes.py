@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from framehouse.runtime.access import check_read, check_user
 from framehouse.runtime.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
+from framehouse.runtime.page_tokens import values_of
 from framehouse.v1 import conversion_pb2, recipe_pb2
 from services.ingest.catalogue import Catalogue, RecipeRow, now
 from services.ingest.datasets import page_size
@@ -168,7 +169,7 @@ def _encode(parent: str, slug: str) -> str:
 
 def _decode(token: str, parent: str) -> str:
     try:
-        theirs, slug = json.loads(base64.b64decode(token.encode(), b"-_", validate=True))
+        theirs, slug = values_of(token)
     except (ValueError, TypeError):
         raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
     if theirs != parent:

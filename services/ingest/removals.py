@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import InvalidArgument, NotFound
+from framehouse.runtime.page_tokens import values_of
 from framehouse.runtime.telemetry import logger
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, RemovalRow, now
@@ -120,7 +121,7 @@ def _encode(uid: str, last: RemovalRow) -> str:
 
 def _decode(token: str, uid: str) -> tuple[datetime, str]:
     try:
-        theirs, time, id = json.loads(base64.urlsafe_b64decode(token))
+        theirs, time, id = values_of(token)
         if theirs == uid:
             return datetime.fromisoformat(time), str(id)
     except (ValueError, TypeError):

@@ -16,6 +16,7 @@ from framehouse.runtime import jobs
 from framehouse.runtime.access import check_write
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, ServiceError
+from framehouse.runtime.page_tokens import values_of
 from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import bucket
 from framehouse.v1 import dataset_pb2, export_pb2, job_pb2
@@ -123,7 +124,7 @@ def _encode(uid: str, number: int) -> str:
 
 def _decode(token: str, uid: str) -> int:
     try:
-        theirs, number = json.loads(base64.b64decode(token.encode(), b"-_", validate=True))
+        theirs, number = values_of(token)
         if theirs != uid or not isinstance(number, int):
             raise ValueError
     except (ValueError, TypeError):
@@ -238,7 +239,9 @@ def restore(catalogue: Catalogue, request: dataset_pb2.RestoreVersionRequest) ->
 def _check_description(text: str, field: str) -> None:
     if len(text) > DESCRIPTION_LETTERS or "\0" in text:
         raise InvalidArgument(
-            f"a description has {DESCRIPTION_LETTERS:,} letters at most; this one has {len(text):,}", field=field
+            f"a description has {DESCRIPTION_LETTERS:,} letters at most, none of them with the number 0; this one has "
+            f"{len(text):,}",
+            field=field,
         )
 
 

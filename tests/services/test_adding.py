@@ -30,10 +30,11 @@ from services.ingest.heads import in_use
 if TYPE_CHECKING:
     import lance
 
-REPLACE, KEEP, RENAME, FAIL = (
+REPLACE, KEEP, RENAME, MERGE, FAIL = (
     ingest_pb2.ADD_POLICY_REPLACE,
     ingest_pb2.ADD_POLICY_KEEP,
     ingest_pb2.ADD_POLICY_RENAME,
+    ingest_pb2.ADD_POLICY_MERGE,
     ingest_pb2.ADD_POLICY_FAIL,
 )
 NAME = "users/local/datasets/cars"
@@ -156,6 +157,23 @@ INCOMING = [
     row("same.jpg", "1", 1, 0, split="test"),
     row("bytes.jpg", "other", 0),
 ]
+
+
+def test_merging_gives_images_the_annotations_that_they_lack(own: Datasets) -> None:
+    own.make(BASE)
+    response = own.add([one for one in INCOMING if one["path"] != "bytes.jpg"], MERGE, labels=("bus", "car"))
+    assert counts(response.summary) == {"added": 1, "unchanged": 2, "annotated": 1, "merged": 1}
+    images = own.images("label", "annotation_id", "split", "hash", "state")
+    # Of two boxes, one of each class, the one of a car was there; the other one's id was taken.
+    assert images["boxes.jpg"] == ([0, 0, 1], [1, 2, 3], "train", BASE[2]["hash"], int(State.ANNOTATED))
+    assert (len(images), datasets.find(own.catalogue, NAME).annotation_count) == (6, 9)
+
+
+def test_merging_fails_where_the_bytes_differ(own: Datasets) -> None:
+    before = own.make(BASE)
+    with pytest.raises(FailedPrecondition, match=r"bytes\.jpg"):
+        own.add(INCOMING, MERGE)
+    assert datasets.message(datasets.find(own.catalogue, NAME)).etag == before.etag
 
 
 @pytest.mark.parametrize(

@@ -207,11 +207,12 @@ def test_a_created_dataset_says_what_it_was_made_with_and_is_added_to(own: Own) 
     with pytest.raises(AlreadyExists):
         own.create()
     other = own.make("users/local/datasets/other")
-    table = dataset_pb2.Table(key=other.key, version=other.row.table_version)
+    table = dataset_pb2.Table(key=other.key, version=other.row.table_version, source_format="datumaro")
     request = ingest_pb2.AddToDatasetRequest(
         name=NAME, table=table, policy=ingest_pb2.ADD_POLICY_KEEP, job=uuid.uuid4().hex
     )
     added = adding.add(own.catalogue, request).dataset
+    assert (made.source_format, added.source_format) == ("", "datumaro")
     assert (added.image_count, [label.name for label in added.labels.labels]) == (4, ["car", "bus"])
 
 

@@ -36,9 +36,8 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides the names of the label files, and counts what will be cut or cannot be written."""
     columns, losses = files.names(images)
-    size = files.sizes(images)[annotations["image"].to_numpy()]
-    boxes = files.upright_boxes(annotations, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks])
-    return Preparation(columns, [*losses, *files.border_losses(boxes, size, flat=False)])
+    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
+    return Preparation(columns, [*losses, *files.border_losses(images, annotations, written)])
 
 
 def write(rows: Rows, bundle: BundleWriter) -> None:

@@ -110,9 +110,7 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
             reason="KEYPOINTS_MISSING",
         )
     found, losses = files.names(images)
-    size = files.sizes(images)[annotations["image"].to_numpy()]
-    boxes = files.upright_boxes(annotations, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks])
-    losses += files.border_losses(boxes, size, flat=False)
+    losses += files.border_losses(images, annotations, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks])
     if any(label.edges for label in labels.labels):
         text = "left out; the order of the keypoints says them"
         losses.append(files.loss("EDGES_UNSUPPORTED", "edges between keypoints", np.zeros(0, bool), text))

@@ -50,9 +50,8 @@ def scan(annotations: pa.Table) -> dict[str, pa.Array]:
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides the names of the label files, and counts what will be joined, cut or cannot be written."""
     columns, losses = files.names(images)
-    size = files.sizes(images)[annotations["image"].to_numpy()]
-    boxes = files.upright_boxes(annotations, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks])
-    losses += files.border_losses(boxes, size, flat=True)
+    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
+    losses += files.border_losses(images, annotations, written, flat=written)
     several = (annotations["kind"].to_numpy() == Kind.POLYGON) & (annotations["ring_count"].to_numpy() > 1)
     if several.any():
         text = "joined into one by bridges of no width"

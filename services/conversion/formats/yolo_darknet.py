@@ -139,9 +139,8 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
     name = layout.targets(images["path"].combine_chunks(), split, folder)
     target = pc.binary_join_element_wise("obj_", folder, "_data/", name, "")
     target, label, renamed = files.label_files(target, lambda paths: pc.replace_substring_regex(paths, *files.TO_TEXT))
-    size = files.sizes(images)[annotations["image"].to_numpy()]
-    boxes = files.upright_boxes(annotations, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks])
-    losses += [*renamed, *files.border_losses(boxes, size, flat=False)]
+    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
+    losses += [*renamed, *files.border_losses(images, annotations, written)]
     return Preparation({"target": target, "label_path": label}, losses)
 
 

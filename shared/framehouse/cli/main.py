@@ -29,6 +29,7 @@ from framehouse.cli.commands import (
     suite,
     versions,
 )
+from framehouse.cli.groups import Commands
 
 
 class _Commands(TyperGroup):
@@ -40,7 +41,7 @@ class _Commands(TyperGroup):
             raise typer.Exit(130) from None
 
 
-app = typer.Typer(
+app = Commands(
     name="framehouse",
     help="Datasets of images and labels: import, measure, convert, export.",
     cls=_Commands,
@@ -48,24 +49,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for group in (
-    suite,
-    archives,
-    exports,
-    recipes,
-    datasets,
-    images,
-    changes,
-    classes,
-    versions,
-    duplicates,
-    probe,
-    issues,
-    jobs,
-    formats,
-    keys,
-):
-    group.register(app)
+PANELS = {
+    "Suite": (suite, keys),
+    "In and out": (archives, exports, recipes, formats, probe, issues, jobs),
+    "Datasets": (datasets, versions),
+    "Images and classes": (images, changes, classes, duplicates),
+}
+for panel, modules in PANELS.items():
+    app.panel = panel
+    for module in modules:
+        module.register(app)
 
 
 @app.callback()

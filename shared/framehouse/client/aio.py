@@ -66,6 +66,7 @@ ADD: Mapping[str, ingest_pb2.AddPolicy] = {
     "replace": ingest_pb2.ADD_POLICY_REPLACE,
     "keep": ingest_pb2.ADD_POLICY_KEEP,
     "rename": ingest_pb2.ADD_POLICY_RENAME,
+    "merge": ingest_pb2.ADD_POLICY_MERGE,
     "fail": ingest_pb2.ADD_POLICY_FAIL,
 }
 SEVERITIES: Mapping[str, annotation_pb2.Severity] = {

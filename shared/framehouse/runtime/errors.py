@@ -14,6 +14,9 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 DOMAIN = "framehouse.dev"
 """Domain of the reasons in `ErrorInfo`."""
+LONGEST = 600
+"""Bytes of a text in a status. All of it travels in a response's trailers, some 8 kB, once as text with three letters
+for each byte that is not ASCII, and once more, several times over, in the details."""
 
 
 class ServiceError(Exception):
@@ -39,10 +42,10 @@ class ServiceError(Exception):
 
     def status(self) -> status_pb2.Status:
         """The error as `google.rpc.Status`, details included."""
-        status = status_pb2.Status(code=self.code.value[0], message=self.text)
+        status = status_pb2.Status(code=self.code.value[0], message=shortened(self.text))
         for detail in self.details:
             packed = any_pb2.Any()
-            packed.Pack(detail)
+            packed.Pack(_with_short_texts(detail))
             status.details.append(packed)
         return status
 
@@ -152,6 +155,32 @@ RETRIABLE = {
     grpc.StatusCode.INTERNAL,
 }
 """Codes after which a job's step is tried again."""
+
+
+def shortened(text: str) -> str:
+    """A text of `LONGEST` bytes at most: of a longer one its beginning, which has the fact, and its end, which has the
+    remedy.
+    """
+    data = text.encode()
+    if len(data) <= LONGEST:
+        return text
+    half = LONGEST // 2 - len("…".encode())
+    return f"{data[:half].decode(errors='ignore')}…{data[-half:].decode(errors='ignore')}"
+
+
+def _with_short_texts(detail: message.Message) -> message.Message:
+    short = type(detail)()
+    short.CopyFrom(detail)
+    match short:
+        case error_details_pb2.ErrorInfo():
+            for name, fact in detail.metadata.items():  # type: ignore[attr-defined]
+                short.metadata[name] = shortened(fact)
+        case error_details_pb2.BadRequest():
+            for violation in short.field_violations:
+                violation.field, violation.description = shortened(violation.field), shortened(violation.description)
+        case error_details_pb2.ResourceInfo():
+            short.resource_name, short.description = shortened(short.resource_name), shortened(short.description)
+    return short
 
 
 def code_name(number: int) -> str:

@@ -14,14 +14,14 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from framehouse.runtime import access
 from framehouse.runtime.channels import DEADLINE
-from framehouse.runtime.errors import Internal, ServiceError, code_name
+from framehouse.runtime.errors import Internal, InvalidArgument, ServiceError, code_name
 from framehouse.runtime.telemetry import REQUEST_ID, RPC_SECONDS, logger
 from framehouse.runtime.topology import is_client_facing
 
@@ -50,13 +50,29 @@ def generic_handler(descriptor: ServiceDescriptor, servicer: object) -> grpc.Gen
 
 
 def _method_handler(method: MethodDescriptor, call: Any) -> "grpc.RpcMethodHandler[Any, Any]":
-    read = GetMessageClass(method.input_type).FromString
+    # Requests come as bytes, since what gRPC cannot parse it answers as a defect of ours.
     write = GetMessageClass(method.output_type).SerializeToString
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_streaming(method, call), read, write)
+        return grpc.unary_stream_rpc_method_handler(_streaming(method, call), None, write)
     if method.client_streaming:
-        return grpc.stream_unary_rpc_method_handler(_unary(method, call), read, write)
-    return grpc.unary_unary_rpc_method_handler(_unary(method, call), read, write)
+        return grpc.stream_unary_rpc_method_handler(_unary(method, call), None, write)
+    return grpc.unary_unary_rpc_method_handler(_unary(method, call), None, write)
+
+
+def _parsed(method: MethodDescriptor, data: bytes) -> Message:
+    try:
+        return GetMessageClass(method.input_type).FromString(data)
+    except DecodeError as error:
+        name = method.input_type.full_name
+        raise InvalidArgument(
+            f"the bytes sent are no {name}; make them with the contracts that server reflection gives",
+            reason="MALFORMED_REQUEST",
+        ) from error
+
+
+async def _each_parsed(method: MethodDescriptor, received: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+    async for data in received:
+        yield _parsed(method, data)
 
 
 class _Request:
@@ -95,7 +111,8 @@ def _unary(method: MethodDescriptor, call: Unary) -> Any:
         request = _Request(method, context)
         try:
             access.identify(request.identity, required=is_open)
-            response = await call(received)
+            sent = _each_parsed(method, received) if method.client_streaming else _parsed(method, received)
+            response = await call(sent)
             if not isinstance(response, answers):
                 raise TypeError(f"{method.full_name} answered with {type(response).__name__}")
         except asyncio.CancelledError:
@@ -113,11 +130,11 @@ def _unary(method: MethodDescriptor, call: Unary) -> Any:
 def _streaming(method: MethodDescriptor, call: Streaming) -> Any:
     is_open = is_client_facing(method)
 
-    async def answer(message: Message, context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[Message]:
+    async def answer(received: bytes, context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[Message]:
         request = _Request(method, context)
         try:
             access.identify(request.identity, required=is_open)
-            async for response in call(message):
+            async for response in call(_parsed(method, received)):
                 yield response
         except (asyncio.CancelledError, GeneratorExit):
             request.done("CANCELLED")

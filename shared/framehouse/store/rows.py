@@ -27,18 +27,20 @@ def image_parts(name: str, field: str = "name") -> tuple[str, str]:
 def read_row(key: str, version: int, name: str, columns: Mapping[str, str]) -> tuple[dict[str, Any], "pa.Schema"]:
     """The row of the image of that name, as Python values, and the schema of its table.
 
-    `columns`: an SQL expression for each value. `NotFound` where the table has no such image.
+    `columns`: an SQL expression for each value. A column of its own name that came after the table was made is None.
+    `NotFound` where the table has no such image.
     """
     from framehouse.store.tables import open_table
 
     dataset, image = image_parts(name)
     table = open_table(key, version)
-    found: list[dict[str, Any]] = table.to_table(columns=dict(columns), filter=f"id = '{image}'").to_pylist()
+    present = {value: text for value, text in columns.items() if value != text or value in table.schema.names}
+    found: list[dict[str, Any]] = table.to_table(columns=present, filter=f"id = '{image}'").to_pylist()
     if not found:
         raise NotFound(
             "image", name, f"{dataset} has none of that id, which is the XXH3-128 of an image's path in the dataset"
         )
-    return found[0], table.schema
+    return dict.fromkeys(columns) | found[0], table.schema
 
 
 def read_bytes(bucket: Bucket, place: Mapping[str, Any], path: str) -> bytes:

@@ -171,8 +171,12 @@ def tag(key: str, version: int, name: str) -> None:
     """Gives a version a name, by which it is kept whatever is cleaned away. Done again, it changes nothing."""
     with _errors(key):
         table = open_table(key, version)
-        if name not in table.tags.list():
+        try:
             table.tags.create(name, version)
+        except ValueError:
+            # It has it already, or got it at this moment.
+            if name not in table.tags.list():
+                raise
 
 
 def _described(table: lance.LanceDataset, metadata: Mapping[str, str]) -> list[lance.LanceOperation.BaseOperation]:

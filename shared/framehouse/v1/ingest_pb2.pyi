@@ -29,6 +29,7 @@ class AddPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ADD_POLICY_KEEP: _ClassVar[AddPolicy]
     ADD_POLICY_RENAME: _ClassVar[AddPolicy]
     ADD_POLICY_FAIL: _ClassVar[AddPolicy]
+    ADD_POLICY_MERGE: _ClassVar[AddPolicy]
 UPLOAD_STATE_UNSPECIFIED: UploadState
 UPLOAD_STATE_OPEN: UploadState
 UPLOAD_STATE_COMPLETE: UploadState
@@ -37,6 +38,7 @@ ADD_POLICY_REPLACE: AddPolicy
 ADD_POLICY_KEEP: AddPolicy
 ADD_POLICY_RENAME: AddPolicy
 ADD_POLICY_FAIL: AddPolicy
+ADD_POLICY_MERGE: AddPolicy
 
 class Upload(_message.Message):
     __slots__ = ("name", "state", "file_name", "size", "part_size", "parts", "expire_time")
@@ -289,7 +291,7 @@ class ImportDatasetResponse(_message.Message):
     def __init__(self, dataset: _Optional[_Union[_dataset_pb2.Dataset, _Mapping]] = ..., issue_counts: _Optional[_Iterable[_Union[_annotation_pb2.IssueCount, _Mapping]]] = ..., issues: _Optional[_Iterable[_Union[_annotation_pb2.Issue, _Mapping]]] = ..., added: _Optional[_Union[AddSummary, _Mapping]] = ..., job: _Optional[str] = ...) -> None: ...
 
 class AddSummary(_message.Message):
-    __slots__ = ("added_count", "unchanged_count", "annotated_count", "replaced_count", "kept_count", "renamed_count", "added_labels")
+    __slots__ = ("added_count", "unchanged_count", "annotated_count", "replaced_count", "kept_count", "renamed_count", "added_labels", "merged_count")
     ADDED_COUNT_FIELD_NUMBER: _ClassVar[int]
     UNCHANGED_COUNT_FIELD_NUMBER: _ClassVar[int]
     ANNOTATED_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -297,6 +299,7 @@ class AddSummary(_message.Message):
     KEPT_COUNT_FIELD_NUMBER: _ClassVar[int]
     RENAMED_COUNT_FIELD_NUMBER: _ClassVar[int]
     ADDED_LABELS_FIELD_NUMBER: _ClassVar[int]
+    MERGED_COUNT_FIELD_NUMBER: _ClassVar[int]
     added_count: int
     unchanged_count: int
     annotated_count: int
@@ -304,7 +307,8 @@ class AddSummary(_message.Message):
     kept_count: int
     renamed_count: int
     added_labels: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, added_count: _Optional[int] = ..., unchanged_count: _Optional[int] = ..., annotated_count: _Optional[int] = ..., replaced_count: _Optional[int] = ..., kept_count: _Optional[int] = ..., renamed_count: _Optional[int] = ..., added_labels: _Optional[_Iterable[str]] = ...) -> None: ...
+    merged_count: int
+    def __init__(self, added_count: _Optional[int] = ..., unchanged_count: _Optional[int] = ..., annotated_count: _Optional[int] = ..., replaced_count: _Optional[int] = ..., kept_count: _Optional[int] = ..., renamed_count: _Optional[int] = ..., added_labels: _Optional[_Iterable[str]] = ..., merged_count: _Optional[int] = ...) -> None: ...
 
 class IndexUploadRequest(_message.Message):
     __slots__ = ("upload", "output_key")

@@ -29,6 +29,7 @@ class Add(StrEnum):
     REPLACE = "replace"
     KEEP = "keep"
     RENAME = "rename"
+    MERGE = "merge"
     FAIL = "fail"
 
 
@@ -63,7 +64,8 @@ AddTo = Annotated[
     typer.Option(
         "--add",
         help="Add to the dataset where it exists. Of images that it has with other bytes or annotations, replace takes "
-        "the new ones, keep the old ones, rename both; fail ends there.",
+        "the new ones, keep the old ones, rename both; merge gives the old ones the annotations that they lack; fail "
+        "ends there.",
         show_default=False,
     ),
 ]
@@ -143,6 +145,7 @@ def _added(summary: "AddSummary") -> str:
         "added": summary.added_count,
         "unchanged": summary.unchanged_count,
         "annotated": summary.annotated_count,
+        "merged": summary.merged_count,
         "replaced": summary.replaced_count,
         "kept": summary.kept_count,
         "renamed": summary.renamed_count,

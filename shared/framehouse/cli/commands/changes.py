@@ -25,7 +25,7 @@ def change(
     name: Name,
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[PATH]...", help="Paths of images in the dataset, in place of a filter."),
+        typer.Argument(metavar="PATH", help="Paths of images in the dataset, in place of a filter."),
     ] = None,
     selection: Annotated[
         str, typer.Option("--filter", metavar="FILTER", help="Which images, as of `framehouse images`; '*' for all.")
@@ -73,7 +73,7 @@ def change(
 
 def removals(
     name: Name,
-    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Put these images back.")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Put these images back.")] = None,
     removal: Annotated[str, typer.Option(metavar="ID", help="Put back what this removal took.")] = "",
     selection: Annotated[
         str, typer.Option("--filter", metavar="FILTER", help="Put back those like this, as they were; '*' for all.")
@@ -177,8 +177,9 @@ def parse_shares(text: str) -> dict[str, float]:
     try:
         if "=" not in text:
             parts = [float(part) for part in text.split("/")]
-            if 1 < len(parts) <= len(ORDER) and sum(parts) > 0:
-                return dict(zip(ORDER, (part / sum(parts) for part in parts), strict=False))
+            if 1 < len(parts) <= len(ORDER):
+                whole = 1 if sum(parts) < 2 else 100
+                return dict(zip(ORDER, (part / whole for part in parts), strict=False))
         else:
             pairs = [part.split("=") for part in text.split(",")]
             shares = {split.strip(): float(share) for split, share in pairs}

@@ -1,11 +1,11 @@
 """`classes`: the classes of a dataset with their counts, and what can be done to them."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
+from framehouse.cli.groups import listing
 from framehouse.cli.options import Address, Json, Name
 
 if TYPE_CHECKING:
@@ -13,20 +13,11 @@ if TYPE_CHECKING:
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Class = Annotated[str, typer.Argument(metavar="CLASS", help="The class.")]
-Classes = Annotated[list[str], typer.Argument(metavar="CLASS...", help="One class or more.")]
-
-
-class _Group(TyperGroup):
-    """Without the name of a command it lists: `framehouse classes cars`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
+Classes = Annotated[list[str], typer.Argument(metavar="CLASS", help="One class or more.")]
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(name="classes", cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False)
+    group = listing("classes")
     for name, command in COMMANDS.items():
         group.command(name)(command)
     app.add_typer(group, help="List the classes of a dataset (framehouse classes NAME), or change them.")
@@ -123,9 +114,15 @@ def delete(
 ) -> None:
     """Delete classes. Where they have annotations, say what becomes of those."""
     from framehouse.client import classes as changes
+    from framehouse.client.errors import FailedPrecondition
 
     deletions = [changes.delete(one, annotations=annotations) for one in classes]
-    _make(name, deletions, dry_run, as_json, address)
+    try:
+        _make(name, deletions, dry_run, as_json, address)
+    except FailedPrecondition as error:
+        if error.reason == "CLASS_USED":
+            error.message, error.remedy = error.message.partition(";")[0], "add --annotations remove, or keep"
+        raise
 
 
 def reorder(

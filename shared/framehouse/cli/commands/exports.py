@@ -6,22 +6,25 @@ from typing import Annotated
 
 import typer
 
+from framehouse.cli.groups import listing
 from framehouse.cli.options import Address, Json
 
 Export = Annotated[str, typer.Argument(metavar="EXPORT", help="The export, by its name or id.")]
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(name="exports", no_args_is_help=True, pretty_exceptions_enable=False)
+    group = listing("exports", is_bare=True)
     group.command("list")(listed)
     group.command("show")(show)
     group.command("download")(download)
     group.command("delete")(delete)
-    app.add_typer(group, help="List, show, fetch or remove exports.")
+    app.add_typer(
+        group, help="List exports, or those of a dataset (framehouse exports NAME); show, fetch or remove them."
+    )
 
 
 def listed(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only those of this dataset.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Only those of this dataset.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Show so many.")] = 50,
     as_json: Json = False,
     address: Address = None,

@@ -165,7 +165,7 @@ def annotate(
     path: ImagePath,
     file: Annotated[
         str,
-        typer.Argument(metavar="[FILE]", help="JSON: a list of annotations, or what `framehouse image --json` shows."),
+        typer.Argument(metavar="FILE", help="JSON: a list of annotations, or what `framehouse image --json` shows."),
     ] = "-",
     verified_empty: Annotated[
         bool, typer.Option("--verified-empty", help="It has none: somebody looked. No file is read.")
@@ -216,6 +216,8 @@ def _annotations(file: str) -> "list[Annotation]":
         raise InvalidArgument(f"{where} has no list of annotations", remedy=remedy)
     found = []
     for place, one in enumerate(listed):
+        if not isinstance(one, dict):
+            raise InvalidArgument(f"{where}, annotation {place}: {one!r} is no JSON object", remedy=remedy)
         try:
             found.append(ParseDict(one, Annotation()))
         except (ParseError, AttributeError, TypeError) as error:

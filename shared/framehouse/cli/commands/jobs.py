@@ -1,24 +1,23 @@
 """`jobs`: what is being done, and what was; `jobs retry` starts one again."""
 
 import sys
+from textwrap import shorten
 from typing import Annotated
 
 import typer
 
+from framehouse.cli.groups import listing
 from framehouse.cli.options import Address, Json
+
+SHOWN = 80
+"""So many letters of an error at most; `--json` has all of it."""
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(invoke_without_command=True)
-    group.callback()(jobs)
+    group = listing("jobs", is_bare=True)
+    group.command("list")(listed)
     group.command("retry")(retry)
-    app.add_typer(group, name="jobs")
-
-
-def jobs(context: typer.Context, as_json: Json = False, address: Address = None) -> None:
-    """List the jobs, newest first."""
-    if context.invoked_subcommand is None:
-        _list(as_json, address)
+    app.add_typer(group, help="List the jobs, or start one again.")
 
 
 def retry(
@@ -46,7 +45,8 @@ def retry(
         print(f"{done.name}: {kind} of {output.visible(short_name(metadata.target))} done")
 
 
-def _list(as_json: bool, address: str | None) -> None:
+def listed(as_json: Json = False, address: Address = None) -> None:
+    """List the jobs, newest first."""
     from framehouse.cli import output, reach
     from framehouse.client.names import short_name
     from framehouse.v1 import job_pb2
@@ -74,7 +74,7 @@ def _list(as_json: bool, address: str | None) -> None:
                 kind,
                 short_name(metadata.target),
                 state,
-                one.error.message if one.error.code else _stage(metadata),
+                shorten(one.error.message, SHOWN, placeholder=" …") if one.error.code else _stage(metadata),
                 output.when(metadata.start_time),
                 f"{seconds:.1f} s",
             )

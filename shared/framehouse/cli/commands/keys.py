@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from framehouse.cli.groups import listing
 from framehouse.cli.options import Address, Json
 
 if TYPE_CHECKING:
@@ -19,21 +20,14 @@ Owner = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(invoke_without_command=True)
-    group.callback()(keys)
-    group.command("list")(list_keys)
+    group = listing("keys", is_bare=True)
+    group.command("list")(listed)
     group.command("create")(create)
     group.command("revoke")(revoke)
-    app.add_typer(group, name="keys")
+    app.add_typer(group, help="List the keys of a user, make and revoke them.")
 
 
-def keys(context: typer.Context, owner: Owner = "", as_json: Json = False, address: Address = None) -> None:
-    """List the keys of a user, newest first; `-` as owner lists those of all."""
-    if context.invoked_subcommand is None:
-        list_keys(owner, as_json, address)
-
-
-def list_keys(owner: Owner = "", as_json: Json = False, address: Address = None) -> None:
+def listed(owner: Owner = "", as_json: Json = False, address: Address = None) -> None:
     """List the keys of a user, newest first; `-` as owner lists those of all."""
     from framehouse.cli import output, reach
 

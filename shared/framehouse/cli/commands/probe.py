@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def probe(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Images, of 16 MiB at most.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Images, of 16 MiB at most.")],
     min_side: Annotated[
         int | None, typer.Option(min=0, help="Pixels that the shortest side must have.", show_default="28")
     ] = None,

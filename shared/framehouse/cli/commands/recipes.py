@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framehouse.cli.choices import taking, writing
+from framehouse.cli.groups import listing
 from framehouse.cli.options import Address, Json
 
 if TYPE_CHECKING:
@@ -15,12 +16,14 @@ Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe, for i
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(name="recipes", no_args_is_help=True, pretty_exceptions_enable=False)
+    group = listing("recipes", is_bare=True)
     group.command("list")(listed)
     group.command("show")(show)
     group.command("save")(save)
     group.command("delete")(delete)
-    app.add_typer(group, help="Keep what exports are like under names, for `framehouse export --recipe`.")
+    app.add_typer(
+        group, help="List the recipes: what exports are like, kept under names for `framehouse export --recipe`."
+    )
 
 
 def listed(as_json: Json = False, address: Address = None) -> None:

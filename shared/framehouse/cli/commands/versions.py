@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from framehouse.cli.groups import Listing
+from framehouse.cli.groups import listing
 from framehouse.cli.options import Address, Json, Name
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ Description = Annotated[str, typer.Option("--description", "-m", help="What is t
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(name="versions", cls=Listing, no_args_is_help=True, pretty_exceptions_enable=False)
+    group = listing("versions")
     for name, command in COMMANDS.items():
         group.command(name)(command)
     app.add_typer(group, help="List the versions of a dataset (framehouse versions NAME), make, compare, restore them.")
@@ -97,7 +97,7 @@ def describe(
 def compare(
     base: Of,
     other: Annotated[
-        str, typer.Argument(metavar="[NAME@VERSION]", help="Another one; without it what the dataset is.")
+        str, typer.Argument(metavar="NAME@VERSION", help="Another one; without it what the dataset is.")
     ] = "",
     as_json: Json = False,
     address: Address = None,
