@@ -13,15 +13,18 @@ from framehouse.runtime.errors import Aborted
 from framehouse.v1 import annotation_pb2, dataset_pb2, ingest_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, ImportRow, now
 from services.ingest.datasets import find, message, table_of
+from services.ingest.edits import pause
 from services.ingest.heads import Head, enter, measure
 
-ATTEMPTS = 5
+ATTEMPTS = 8
 """How often the rows are merged where others change the dataset meanwhile."""
 
 
 def add(catalogue: Catalogue, request: ingest_pb2.AddToDatasetRequest) -> ingest_pb2.AddToDatasetResponse:
     """What `IngestService.AddToDataset` promises. `Aborted` where others keep changing the dataset."""
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            pause(attempt)
         row = find(catalogue, request.name)
         with catalogue.session() as session:
             done = session.get(ImportRow, request.job)

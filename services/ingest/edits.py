@@ -66,8 +66,13 @@ def edit(
             return planned, row
         if _made_visible(catalogue, row, planned):
             return planned, find(catalogue, name, field)
-        time.sleep(random.uniform(0, min(PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS)))  # noqa: S311
+        pause(attempt)
     raise Aborted(f"{name} was changed by others {ATTEMPTS} times meanwhile; try again", reason="DATASET_BUSY")
+
+
+def pause(attempt: int) -> None:
+    """Lets others be ahead for a moment that nobody foresees: all at once, none would ever be first."""
+    time.sleep(random.uniform(0, min(PAUSE_SECONDS * 2**attempt, LONGEST_PAUSE_SECONDS)))  # noqa: S311
 
 
 def _made_visible(catalogue: Catalogue, row: DatasetRow, planned: Edit) -> bool:
