@@ -15,10 +15,10 @@ from sqlalchemy import ColumnElement, delete, exists, select, update
 
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import NotFound
+from framehouse.runtime.hourly import hourly
 from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import Bucket, bucket
 from services.ingest.catalogue import Catalogue, ContentRow, DatasetRow, ObjectRow, ReferenceRow, UploadRow, now, upsert
-from services.ingest.hourly import hourly
 from services.ingest.leftovers import abort_unfinished, sweep
 from services.ingest.references import PAGE, add, note, objects_of, pages
 

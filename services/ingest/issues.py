@@ -12,12 +12,12 @@ from sqlalchemy import select
 
 from framehouse.runtime.access import CALLER, may_read
 from framehouse.runtime.errors import InvalidArgument, NotFound
+from framehouse.runtime.hourly import hourly
 from framehouse.runtime.page_tokens import values_of
 from framehouse.store.bucket import Bucket, bucket
 from framehouse.v1 import ingest_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, ImportRow, now
 from services.ingest.datasets import page_size
-from services.ingest.hourly import hourly
 from services.ingest.names import job_id
 
 PREFIX = "imports/"

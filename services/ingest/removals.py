@@ -18,12 +18,12 @@ from sqlalchemy.orm import Session
 
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import InvalidArgument, NotFound
+from framehouse.runtime.hourly import hourly
 from framehouse.runtime.page_tokens import values_of
 from framehouse.runtime.telemetry import logger
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, RemovalRow, now
 from services.ingest.datasets import find, page_size
-from services.ingest.hourly import hourly
 
 PATHS = 10
 """Paths that a removal shows."""

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from framehouse.runtime.access import check_user, check_write
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import Aborted, AlreadyExists, NotFound
+from framehouse.runtime.hourly import hourly
 from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import bucket
 from framehouse.v1 import dataset_pb2
@@ -29,7 +30,6 @@ from services.ingest.catalogue import (
     now,
 )
 from services.ingest.datasets import find, message
-from services.ingest.hourly import hourly
 from services.ingest.names import check_slug, user_of
 from services.ingest.references import is_base, release
 from services.ingest.versions import snapshots_prefix

@@ -16,13 +16,13 @@ from framehouse.runtime import jobs
 from framehouse.runtime.access import check_write
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, ServiceError
+from framehouse.runtime.hourly import hourly
 from framehouse.runtime.page_tokens import values_of
 from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import bucket
 from framehouse.v1 import dataset_pb2, export_pb2, job_pb2
 from services.ingest import datasets
 from services.ingest.catalogue import Catalogue, DatasetRow, VersionRow, now
-from services.ingest.hourly import hourly
 from services.ingest.names import version_parts
 
 DESCRIPTION_LETTERS = 10_000

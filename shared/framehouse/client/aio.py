@@ -326,12 +326,9 @@ class AsyncClient:
         request = dataset_pb2.ListDatasetsRequest(
             parent=_user(user), filter=filter, order_by=order_by, trash=trash, page_size=1000
         )
-        while True:
-            page = await self._call("DatasetService/ListDatasets", request, dataset_pb2.ListDatasetsResponse)
+        async for page in self._pages("DatasetService/ListDatasets", request, dataset_pb2.ListDatasetsResponse):
             found.extend(page.datasets)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return found
 
     async def get_dataset(self, name: str) -> dataset_pb2.Dataset:
         """One dataset."""
@@ -526,13 +523,9 @@ class AsyncClient:
     async def list_removals(self, name: str) -> AsyncGenerator[dataset_pb2.Removal, None]:
         """The removals of images from a dataset that can be taken back, newest first."""
         request = dataset_pb2.ListRemovalsRequest(parent=dataset_name(name), page_size=1000)
-        while True:
-            page = await self._call("DatasetService/ListRemovals", request, dataset_pb2.ListRemovalsResponse)
+        async for page in self._pages("DatasetService/ListRemovals", request, dataset_pb2.ListRemovalsResponse):
             for removal in page.removals:
                 yield removal
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def restore_images(
         self,
@@ -616,13 +609,9 @@ class AsyncClient:
         With a `distance` of 1 to 8 those that look alike: in so many bits of 64 their looks may differ.
         """
         request = dataset_pb2.ListDuplicatesRequest(parent=dataset_name(name), page_size=1000, distance=distance)
-        while True:
-            page = await self._call("DatasetService/ListDuplicates", request, dataset_pb2.ListDuplicatesResponse)
+        async for page in self._pages("DatasetService/ListDuplicates", request, dataset_pb2.ListDuplicatesResponse):
             for group in page.groups:
                 yield group
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     # --- changes of many images
 
@@ -764,13 +753,9 @@ class AsyncClient:
     async def list_versions(self, name: str) -> AsyncGenerator[dataset_pb2.Version, None]:
         """The versions of a dataset, the newest first, without URLs."""
         request = dataset_pb2.ListVersionsRequest(parent=dataset_name(name), page_size=1000)
-        while True:
-            page = await self._call("DatasetService/ListVersions", request, dataset_pb2.ListVersionsResponse)
+        async for page in self._pages("DatasetService/ListVersions", request, dataset_pb2.ListVersionsResponse):
             for version in page.versions:
                 yield version
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def update_version(self, name: str, description: str, *, etag: str = "") -> dataset_pb2.Version:
         """Gives a version (`cars@3`) another description; with `etag` only where it has the one that was read."""
@@ -840,12 +825,8 @@ class AsyncClient:
         request = ingest_pb2.ListIssuesRequest(
             parent=job, page_size=page_size, code=code, severity=SEVERITIES[severity] if severity else None
         )
-        while True:
-            page = await self._call("IngestService/ListIssues", request, ingest_pb2.ListIssuesResponse)
+        async for page in self._pages("IngestService/ListIssues", request, ingest_pb2.ListIssuesResponse):
             yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     # --- archives out
 
@@ -940,13 +921,9 @@ class AsyncClient:
     async def list_exports(self, dataset: str = "") -> AsyncGenerator[export_pb2.Export, None]:
         """The exports that are there, or those of a dataset, newest first, without URLs."""
         request = export_pb2.ListExportsRequest(dataset=dataset and dataset_name(dataset), page_size=1000)
-        while True:
-            page = await self._call("ExportService/ListExports", request, export_pb2.ListExportsResponse)
+        async for page in self._pages("ExportService/ListExports", request, export_pb2.ListExportsResponse):
             for export in page.exports:
                 yield export
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def delete_export(self, name: str) -> None:
         """Removes an export (`exports/...`) and its files."""
@@ -998,12 +975,9 @@ class AsyncClient:
         """The recipes of a user, by name."""
         found: list[recipe_pb2.Recipe] = []
         request = recipe_pb2.ListRecipesRequest(parent=_user(user), page_size=1000)
-        while True:
-            page = await self._call("RecipeService/ListRecipes", request, recipe_pb2.ListRecipesResponse)
+        async for page in self._pages("RecipeService/ListRecipes", request, recipe_pb2.ListRecipesResponse):
             found.extend(page.recipes)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return found
 
     async def delete_recipe(self, name: str) -> None:
         """Removes a recipe; what was exported with it stays."""
@@ -1098,12 +1072,9 @@ class AsyncClient:
         """The keys of a user, or with `-` those of all, newest first, without their secrets."""
         found: list[key_pb2.Key] = []
         request = key_pb2.ListKeysRequest(parent=f"users/{user}" if user else USER, page_size=1000)
-        while True:
-            page = await self._call("KeyService/ListKeys", request, key_pb2.ListKeysResponse)
+        async for page in self._pages("KeyService/ListKeys", request, key_pb2.ListKeysResponse):
             found.extend(page.keys)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return found
 
     async def revoke_key(self, name: str) -> None:
         """Takes a key (`users/.../keys/...`) out of use, within seconds."""
@@ -1144,6 +1115,15 @@ class AsyncClient:
 
     async def _call(self, method: str, request: Message, response: type[R], work_seconds: float = 0.0) -> R:
         return await self._connection.call(f"/framehouse.v1.{method}", request, response, work_seconds)
+
+    async def _pages(self, method: str, request: Any, response: type[R]) -> AsyncGenerator[R, None]:
+        """The answers of a listing, page by page; `request` is moved on."""
+        while True:
+            page: Any = await self._call(method, request, response)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
 
 def _user(user: str) -> str:
