@@ -9,8 +9,11 @@ import pyarrow as pa
 from framehouse.annotations.schema import Kind
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import ERROR, IssueLog
-from services.conversion import coco, coco_files, coco_writing, columns
-from services.conversion.coco_records import Records, read_records
+from services.conversion import columns
+from services.conversion.coco import files as coco_files
+from services.conversion.coco import planning as coco_planning
+from services.conversion.coco import writing as coco_writing
+from services.conversion.coco.records import Records, read_records
 from services.conversion.format import Format, Holds, LabelSource, Rows
 
 TASK = "captions"
@@ -65,7 +68,7 @@ FORMAT = Format(
     title="COCO captions",
     holds=Holds(kinds=frozenset({Kind.CAPTION}), attributes=True, score=True, unlabelled=True),
     detect=partial(coco_files.detect, task=TASK),
-    plan=lambda archive, issues: coco.plan(archive, TASK, issues),
+    plan=lambda archive, issues: coco_planning.plan(archive, TASK, issues),
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
     columns=("annotation_id", "kind", "label", "text", "score", "attributes"),

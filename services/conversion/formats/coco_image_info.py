@@ -7,8 +7,10 @@ import pyarrow as pa
 from framehouse.annotations.schema import ANNOTATION_SCHEMA
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import INFO, IssueLog
-from services.conversion import coco, coco_files, coco_writing
 from services.conversion.archive import Archive
+from services.conversion.coco import files as coco_files
+from services.conversion.coco import planning as coco_planning
+from services.conversion.coco import writing as coco_writing
 from services.conversion.format import Format, Holds, LabelSource, ReadPlan, Rows
 from services.conversion.unpacked import fetch
 
@@ -30,7 +32,7 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
         ):
             text = "the file has annotations, which this format does not hold; they were not read"
             issues.add("FIELDS_NOT_READ", INFO, file.path, text, "import the file as the format of its task", span.line)
-    found = coco.plan_files(archive, files, issues)
+    found = coco_planning.plan_files(archive, files, issues)
     return ReadPlan(found.images, found.labels, [])
 
 

@@ -13,10 +13,14 @@ from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss, SegmentationMode
-from services.conversion import coco, coco_files, coco_outlines, coco_writing, columns
+from services.conversion import columns
 from services.conversion.archive import Archive
-from services.conversion.coco_records import read_records
-from services.conversion.coco_shapes import read_shapes
+from services.conversion.coco import files as coco_files
+from services.conversion.coco import outlines as coco_outlines
+from services.conversion.coco import planning as coco_planning
+from services.conversion.coco import writing as coco_writing
+from services.conversion.coco.records import read_records
+from services.conversion.coco.shapes import read_shapes
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
 
 TASK = "instances"
@@ -31,7 +35,7 @@ def detect(archive: Archive) -> Candidate | None:
 
 def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     """Finds files, images, categories and parts."""
-    return coco.plan(archive, TASK, issues)
+    return coco_planning.plan(archive, TASK, issues)
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:

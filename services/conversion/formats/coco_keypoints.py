@@ -18,9 +18,14 @@ from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
-from services.conversion import coco, coco_categories, coco_files, coco_outlines, coco_writing, columns
-from services.conversion.coco_records import read_records
-from services.conversion.coco_shapes import read_keypoints, read_shapes
+from services.conversion import columns
+from services.conversion.coco import categories as coco_categories
+from services.conversion.coco import files as coco_files
+from services.conversion.coco import outlines as coco_outlines
+from services.conversion.coco import planning as coco_planning
+from services.conversion.coco import writing as coco_writing
+from services.conversion.coco.records import read_records
+from services.conversion.coco.shapes import read_keypoints, read_shapes
 from services.conversion.format import Format, Holds, LabelSource, Preparation, Rows, WriteHead
 from services.conversion.formats import coco_instances
 from services.conversion.pairs import partners
@@ -153,7 +158,7 @@ FORMAT = Format(
         groups=True,
     ),
     detect=partial(coco_files.detect, task=TASK),
-    plan=lambda archive, issues: coco.plan(archive, TASK, issues),
+    plan=lambda archive, issues: coco_planning.plan(archive, TASK, issues),
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
     columns=(*coco_writing.OBJECT_COLUMNS, "visibility"),

@@ -25,11 +25,16 @@ from framehouse.store.issues import ERROR, WARNING, IssueLog
 from framehouse.store.packs import read_entries
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import SegmentationMode
-from services.conversion import coco, coco_files, coco_images, coco_outlines, coco_writing, columns, layout
+from services.conversion import columns, layout
 from services.conversion.archive import Archive
-from services.conversion.coco_files import File
-from services.conversion.coco_records import Record, Records, attributes_text, read_records
-from services.conversion.coco_shapes import read_boxes
+from services.conversion.coco import files as coco_files
+from services.conversion.coco import images as coco_images
+from services.conversion.coco import outlines as coco_outlines
+from services.conversion.coco import planning as coco_planning
+from services.conversion.coco import writing as coco_writing
+from services.conversion.coco.files import File
+from services.conversion.coco.records import Record, Records, attributes_text, read_records
+from services.conversion.coco.shapes import read_boxes
 from services.conversion.format import Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
 
 TASK = "panoptic"
@@ -54,10 +59,10 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     """Finds files, images, categories, PNG files and parts."""
     files = coco_files.find_files(archive, TASK, issues)
     rasters = _rasters(archive, files)
-    return coco.plan_files(archive, files, issues, PART_BYTES, rasters)
+    return coco_planning.plan_files(archive, files, issues, PART_BYTES, rasters)
 
 
-def _rasters(archive: Archive, files: list[File]) -> coco.Rasters:
+def _rasters(archive: Archive, files: list[File]) -> coco_planning.Rasters:
     """The PNG files of each JSON file: those below a folder called as it, else below any called panoptic, else all."""
     rows = archive.with_extension("png")
     paths = archive.paths.take(pa.array(rows))
@@ -74,16 +79,17 @@ def _rasters(archive: Archive, files: list[File]) -> coco.Rasters:
         keys[file.path] = f"{archive.scratch.rstrip('/')}/rasters-{n}"
         (batch,) = entries.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], entries.schema)]
         write_batches(archive.bucket, keys[file.path], entries.schema, [batch])
-    return coco.Rasters(np.concatenate(used), keys)
+    return coco_planning.Rasters(np.concatenate(used), keys)
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     """Reads the segments of one part of the images of a file."""
     assert source.part is not None
-    detail = msgspec.json.decode(source.part.detail, type=coco.Detail)
+    detail = msgspec.json.decode(source.part.detail, type=coco_planning.Detail)
     found = read_records(source, issues, READS)
     segments = _segments(found)
-    labels = coco.open_lookup(source.bucket, detail.lookup).classes([item.category_id for item in segments.records])
+    lookup = coco_planning.open_lookup(source.bucket, detail.lookup)
+    labels = lookup.classes([item.category_id for item in segments.records])
     for i in np.flatnonzero(labels < 0).tolist():
         item, at = segments.records[i], int(segments.picture[i])
         text = f"segment {item.id} is of category {item.category_id}, which the file does not have"

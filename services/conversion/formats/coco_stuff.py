@@ -9,7 +9,9 @@ from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import SegmentationMode
-from services.conversion import coco, coco_files, coco_writing
+from services.conversion.coco import files as coco_files
+from services.conversion.coco import planning as coco_planning
+from services.conversion.coco import writing as coco_writing
 from services.conversion.format import Format, Holds, LabelSource, Preparation, Rows, WriteHead
 from services.conversion.formats import coco_instances
 
@@ -46,7 +48,7 @@ FORMAT = Format(
         score=True,
     ),
     detect=partial(coco_files.detect, task=TASK),
-    plan=lambda archive, issues: coco.plan(archive, TASK, issues),
+    plan=lambda archive, issues: coco_planning.plan(archive, TASK, issues),
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
     columns=coco_writing.OBJECT_COLUMNS,

@@ -15,10 +15,14 @@ from framehouse.annotations.schema import Flag, Kind
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import columns, cvat_files, cvat_images, cvat_meta, cvat_writing
+from services.conversion import columns
 from services.conversion.archive import Archive
-from services.conversion.cvat_shapes import Place, Shapes, open_part
-from services.conversion.cvat_writing import FILE, join
+from services.conversion.cvat import files as cvat_files
+from services.conversion.cvat import images as cvat_images
+from services.conversion.cvat import meta as cvat_meta
+from services.conversion.cvat import writing as cvat_writing
+from services.conversion.cvat.shapes import Place, Shapes, open_part
+from services.conversion.cvat.writing import FILE, join
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
 
 DEFAULT_SPLIT = "default"

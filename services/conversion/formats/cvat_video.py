@@ -20,10 +20,14 @@ from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import ERROR, IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
-from services.conversion import columns, cvat_files, cvat_frames, cvat_meta, cvat_writing
+from services.conversion import columns
 from services.conversion.archive import Archive
-from services.conversion.cvat_shapes import Place, Shapes, Track, open_part
-from services.conversion.cvat_writing import FILE, join
+from services.conversion.cvat import files as cvat_files
+from services.conversion.cvat import frames as cvat_frames
+from services.conversion.cvat import meta as cvat_meta
+from services.conversion.cvat import writing as cvat_writing
+from services.conversion.cvat.shapes import Place, Shapes, Track, open_part
+from services.conversion.cvat.writing import FILE, join
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
 
 DEFAULT_SPLIT = "default"

@@ -5,7 +5,10 @@ written in it again.
 """
 
 from framehouse.annotations.schema import ANNOTATION_COLUMNS, Flag, Kind
-from services.conversion import datumaro_annotations, datumaro_files, datumaro_items, datumaro_writing
+from services.conversion.datumaro import annotations as datumaro_annotations
+from services.conversion.datumaro import files as datumaro_files
+from services.conversion.datumaro import items as datumaro_items
+from services.conversion.datumaro import writing as datumaro_writing
 from services.conversion.format import Format, Holds
 
 FORMAT = Format(

@@ -8,21 +8,23 @@ import pyarrow as pa
 
 from framehouse.annotations.schema import Flag, Kind
 from framehouse.store.issues import IssueLog
-from services.conversion import voc, voc_reading, voc_writing
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, Format, Holds, LabelSource, ReadPlan
+from services.conversion.voc import planning as voc_planning
+from services.conversion.voc import reading as voc_reading
+from services.conversion.voc import writing as voc_writing
 
 AROUND = "the upright box around it"
 
 
 def detect(archive: Archive) -> Candidate | None:
     """XML files of VOC, or masks and lists of images as VOC has them."""
-    return voc.detect(archive)
+    return voc_planning.detect(archive)
 
 
 def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     """Finds images, splits, classes, XML files and masks."""
-    return voc.plan(archive, issues)
+    return voc_planning.plan(archive, issues)
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:

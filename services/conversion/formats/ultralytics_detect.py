@@ -12,10 +12,12 @@ from framehouse.annotations.schema import Kind
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import ultralytics, ultralytics_rows, ultralytics_task
-from services.conversion import ultralytics_files as files
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
+from services.conversion.ultralytics import files
+from services.conversion.ultralytics import finding as ultralytics_finding
+from services.conversion.ultralytics import rows as ultralytics_rows
+from services.conversion.ultralytics import task as ultralytics_task
 
 
 def detect(archive: Archive) -> Candidate | None:
@@ -30,7 +32,7 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     """Rows of five numbers are boxes, of six boxes with a score, of seven or more (odd) polygons."""
-    return ultralytics_rows.boxes_and_polygons(source, ultralytics.read_rows(source, issues), issues)
+    return ultralytics_rows.boxes_and_polygons(source, ultralytics_finding.read_rows(source, issues), issues)
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:

@@ -17,11 +17,12 @@ from framehouse.annotations.geometry import Floats, Integers, Rings
 from framehouse.annotations.schema import Kind
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from framehouse.store.packs import read_entries
-from services.conversion import columns, numbers, ultralytics_lines
-from services.conversion import ultralytics_line_writing as writing
-from services.conversion import ultralytics_rows as readers
+from services.conversion import columns, numbers
 from services.conversion.format import Format, Holds, LabelSource
-from services.conversion.ultralytics import MAX_SHARD_BYTES, Rows
+from services.conversion.ultralytics import line_writing as writing
+from services.conversion.ultralytics import lines as ultralytics_lines
+from services.conversion.ultralytics import rows as readers
+from services.conversion.ultralytics.finding import MAX_SHARD_BYTES, Rows
 
 Raw = msgspec.Raw
 KEYS = writing.KEYS

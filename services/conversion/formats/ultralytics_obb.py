@@ -15,11 +15,13 @@ from framehouse.annotations.schema import Kind
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import INFO, IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import columns, ultralytics, ultralytics_task
-from services.conversion import ultralytics_files as files
-from services.conversion import ultralytics_rows as readers
+from services.conversion import columns
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
+from services.conversion.ultralytics import files
+from services.conversion.ultralytics import finding as ultralytics_finding
+from services.conversion.ultralytics import rows as readers
+from services.conversion.ultralytics import task as ultralytics_task
 
 AROUND = "the smallest turned box around it"
 REACH = 1.0
@@ -40,7 +42,7 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     """Rows of nine numbers are turned boxes, of ten turned boxes with a score, of five upright boxes."""
-    rows = ultralytics.read_rows(source, issues)
+    rows = ultralytics_finding.read_rows(source, issues)
     runs = rows.runs
     widths = np.diff(runs.offsets)
     wanted = "a turned box has 9 (class x1 y1 x2 y2 x3 y3 x4 y4)"

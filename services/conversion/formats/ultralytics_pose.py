@@ -18,12 +18,14 @@ from framehouse.runtime import errors
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import columns, data_yaml, ultralytics, ultralytics_task
-from services.conversion import ultralytics_files as files
-from services.conversion import ultralytics_rows as readers
+from services.conversion import columns
 from services.conversion.archive import Archive
-from services.conversion.data_yaml import DataYaml
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
+from services.conversion.ultralytics import data_yaml, files
+from services.conversion.ultralytics import finding as ultralytics_finding
+from services.conversion.ultralytics import rows as readers
+from services.conversion.ultralytics import task as ultralytics_task
+from services.conversion.ultralytics.data_yaml import DataYaml
 
 MAX_KEYPOINTS = 1000
 HIDDEN_BOX = "a box whose keypoints are all not labelled (0 0 0)"
@@ -64,7 +66,7 @@ def _shape(data: DataYaml) -> tuple[int, int]:
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     """Rows with keypoints are skeletons, of five numbers boxes."""
-    rows = ultralytics.read_rows(source, issues)
+    rows = ultralytics_finding.read_rows(source, issues)
     said = json.loads(source.labels.source)["ultralytics_pose"]
     count, numbers = len(source.labels.labels[0].keypoints), said["numbers"]
     full = 5 + count * numbers
@@ -95,7 +97,7 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     return readers.assemble(source, rows, [plain, found])
 
 
-def _tell(rows: ultralytics.Rows, at: geometry.Integers, text: str, issues: IssueLog) -> None:
+def _tell(rows: ultralytics_finding.Rows, at: geometry.Integers, text: str, issues: IssueLog) -> None:
     paths = rows.paths.take(pa.array(rows.runs.item[at]))
     columns.report(issues, "KEYPOINT_INVALID", WARNING, paths, rows.runs.ordinal[at] + 1, text, "correct the row")
 

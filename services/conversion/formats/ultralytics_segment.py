@@ -17,11 +17,13 @@ from framehouse.annotations.schema import Kind
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import ultralytics, ultralytics_rows, ultralytics_task
-from services.conversion import ultralytics_files as files
 from services.conversion.archive import Archive
 from services.conversion.bridges import joined
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
+from services.conversion.ultralytics import files
+from services.conversion.ultralytics import finding as ultralytics_finding
+from services.conversion.ultralytics import rows as ultralytics_rows
+from services.conversion.ultralytics import task as ultralytics_task
 
 CORNERS = "a polygon of the four corners of the upright box around it"
 ELLIPSE_POINTS = 36
@@ -39,7 +41,7 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     """Rows of seven numbers or more (odd) are polygons, of five boxes, of six boxes with a score."""
-    return ultralytics_rows.boxes_and_polygons(source, ultralytics.read_rows(source, issues), issues)
+    return ultralytics_rows.boxes_and_polygons(source, ultralytics_finding.read_rows(source, issues), issues)
 
 
 def scan(annotations: pa.Table) -> dict[str, pa.Array]:

@@ -18,10 +18,12 @@ from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
-from services.conversion import layout, ultralytics, ultralytics_rows
-from services.conversion import ultralytics_files as files
+from services.conversion import layout
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
+from services.conversion.ultralytics import files
+from services.conversion.ultralytics import finding as ultralytics_finding
+from services.conversion.ultralytics import rows as ultralytics_rows
 
 MAX_BYTES = 1 << 20
 MAX_LIST_BYTES = 256 << 20
@@ -48,7 +50,7 @@ def _find(archive: Archive) -> tuple[str, dict[str, str]] | None:
 
 
 def _text(archive: Archive, row: int, limit: int = MAX_BYTES) -> str:
-    return archive.read(row, limit).removeprefix(ultralytics.BOM).decode(errors="replace")
+    return archive.read(row, limit).removeprefix(ultralytics_finding.BOM).decode(errors="replace")
 
 
 def _lookup(archive: Archive, name: str, folder: str) -> int:
@@ -101,7 +103,7 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     shown = pc.replace_substring_regex(mine, r"^(?:.*/)?obj_[^/]*_data/", "")
     inside = f"{folder}/" if folder else ""
     shown = pc.if_else(pc.starts_with(shown, inside), pc.utf8_slice_codeunits(shown, len(inside)), shown)
-    own = ultralytics.label_columns(archive, ultralytics.beside(archive, mine))
+    own = ultralytics_finding.label_columns(archive, ultralytics_finding.beside(archive, mine))
     columns = {"path": layout.identities(shown, splits, mine), "split": splits, "split_name": split_names, **own}
     table = layout.plan_table(archive, image_rows, columns)
     return ReadPlan(layout.in_archive_order(table), label_schema(classes), None)
@@ -123,7 +125,7 @@ def _unique(names: list[str], path: str, issues: IssueLog) -> list[str]:
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     """Rows of five numbers are boxes, as in Ultralytics' files."""
-    return ultralytics_rows.boxes_and_polygons(source, ultralytics.read_rows(source, issues), issues)
+    return ultralytics_rows.boxes_and_polygons(source, ultralytics_finding.read_rows(source, issues), issues)
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:

@@ -14,7 +14,7 @@ from whole_way import detect, image, packed, read, write
 from framehouse.annotations.labels import labels_of
 from framehouse.annotations.schema import Flag, Kind
 from framehouse.runtime import errors
-from services.conversion import coco
+from services.conversion.coco import planning as coco_planning
 
 BOX = [10.0, 5.0, 20.0, 10.0]
 SQUARE = [10.0, 10.0, 20.0, 10.0, 20.0, 20.0, 10.0, 20.0]
@@ -257,7 +257,7 @@ def test_many_parts_give_the_same_as_one(monkeypatch: pytest.MonkeyPatch) -> Non
     boxes = [annotation(id=i, image_id=(i * 7) % 40, segmentation=[SQUARE] if i % 3 else []) for i in range(400)]
     body = content(*boxes, images=images)
     whole = read({"instances_train.json": json.dumps(body)}, "coco")
-    monkeypatch.setattr(coco, "PART_BYTES", 3000)
+    monkeypatch.setattr(coco_planning, "PART_BYTES", 3000)
     monkeypatch.setattr("services.conversion.archive.CHUNK", 1000)
     parts = read({"instances_train.json": json.dumps(body)}, "coco")
     assert parts.plan.part_count > 5

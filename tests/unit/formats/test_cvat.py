@@ -15,8 +15,11 @@ from whole_way import Imported, detect, image, packed, read, write
 from framehouse.annotations.labels import labels_of
 from framehouse.annotations.schema import Flag, Kind
 from framehouse.runtime.errors import InvalidArgument
-from services.conversion import cvat_files, cvat_frames, cvat_images, writing
-from services.conversion.cvat_files import File, Scanner
+from services.conversion import writing
+from services.conversion.cvat import files as cvat_files
+from services.conversion.cvat import frames as cvat_frames
+from services.conversion.cvat import images as cvat_images
+from services.conversion.cvat.files import File, Scanner
 
 
 def one(shapes: str, **attributes: str) -> str:

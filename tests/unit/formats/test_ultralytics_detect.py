@@ -7,7 +7,7 @@ from whole_way import detect, image, packed, read, write
 
 from framehouse.annotations.schema import Kind, State
 from framehouse.runtime import errors
-from services.conversion import ultralytics
+from services.conversion.ultralytics import finding as ultralytics_finding
 
 NAMES = "names: [cat, dog]\n"
 YAML = "path: .\ntrain: images/train\nval: images/val\n" + NAMES
@@ -78,13 +78,13 @@ def test_a_bad_row_is_left_out_and_told_with_its_line(row: str, code: str) -> No
 
 
 def test_a_label_file_that_is_too_large_to_be_one_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ultralytics, "MAX_LABEL_BYTES", 100)
+    monkeypatch.setattr(ultralytics_finding, "MAX_LABEL_BYTES", 100)
     found = read(one(ROW * 20), "yolo")
     assert found.boxes("1.jpg") == []
     assert [(issue.code, issue.path) for issue in found.issues] == [("LABEL_FILE_TOO_LARGE", "labels/train/1.txt")]
-    monkeypatch.setattr(ultralytics, "MAX_LABEL_BYTES", 1000)
+    monkeypatch.setattr(ultralytics_finding, "MAX_LABEL_BYTES", 1000)
     assert len(read(one(ROW * 20), "yolo").boxes("1.jpg")) == 20
-    monkeypatch.setattr(ultralytics, "MAX_SHARD_BYTES", 300)
+    monkeypatch.setattr(ultralytics_finding, "MAX_SHARD_BYTES", 300)
     assert read(one(ROW * 20), "yolo").boxes("1.jpg") == []
 
 

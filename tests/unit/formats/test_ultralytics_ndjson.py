@@ -22,8 +22,9 @@ from framehouse.store.issues import IssueLog
 from framehouse.store.sources import index_archive
 from framehouse.v1.annotation_pb2 import Label, LabelSchema
 from framehouse.v1.conversion_pb2 import WriteOptions
-from services.conversion import image_urls, ultralytics_lines
+from services.conversion import image_urls
 from services.conversion.archive import Archive
+from services.conversion.ultralytics import lines as ultralytics_lines
 
 quick = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 HEAD = {"type": "dataset", "task": "detect", "name": "n", "class_names": {"0": "cat", "1": "dog"}}

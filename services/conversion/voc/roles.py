@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from framehouse.annotations.geometry import Floats, Integers
 from framehouse.annotations.schema import Kind
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import ultralytics_files
-from services.conversion.voc_labels import Colour
+from services.conversion.ultralytics import files as ultralytics_files
+from services.conversion.voc.labels import Colour
 
 SHAPES = (
     Kind.BOX,

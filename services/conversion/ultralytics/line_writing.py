@@ -20,9 +20,9 @@ from framehouse.v1 import dataset_pb2
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
 from services.conversion import columns
-from services.conversion import ultralytics_files as files
 from services.conversion.bridges import joined
 from services.conversion.format import Preparation, Rows, WriteHead
+from services.conversion.ultralytics import files
 
 KEYS = ("boxes", "segments", "pose", "obb", "classification")
 TASKS = ("detect", "segment", "pose", "obb", "classify")

@@ -18,8 +18,10 @@ from framehouse.annotations.geometry import Floats, Integers
 from framehouse.annotations.schema import Flag, Kind
 from framehouse.store.bundle import BundleWriter
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import coco_categories, coco_images, columns
-from services.conversion.coco_outlines import polygon_rings
+from services.conversion import columns
+from services.conversion.coco import categories as coco_categories
+from services.conversion.coco import images as coco_images
+from services.conversion.coco.outlines import polygon_rings
 from services.conversion.format import Format, Preparation, Rows, WriteHead
 
 DEFAULT_SPLIT = "default"

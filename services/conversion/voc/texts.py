@@ -19,9 +19,10 @@ from framehouse.annotations import geometry
 from framehouse.annotations.geometry import Integers
 from framehouse.annotations.schema import Flag, Kind
 from framehouse.store.bundle import BundleWriter
-from services.conversion import columns, voc_xml
+from services.conversion import columns
 from services.conversion.format import Rows
-from services.conversion.voc_roles import Detail, Roles
+from services.conversion.voc import xml as voc_xml
+from services.conversion.voc.roles import Detail, Roles
 
 NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML has no place for."""

@@ -12,11 +12,15 @@ from framehouse.annotations.schema import Flag, Kind, State
 from framehouse.store.bundle import BundleWriter
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import LABEL_MAP_VOC, Loss
-from services.conversion import losses, ultralytics_files, voc_labels, voc_masks, voc_texts
-from services.conversion.coco_outlines import polygon_rings
+from services.conversion import losses
+from services.conversion.coco.outlines import polygon_rings
 from services.conversion.format import Preparation, Rows, WriteHead
-from services.conversion.voc_labels import BACKGROUND, BLACK, Entry
-from services.conversion.voc_roles import SHAPES, Detail, Roles, find_roles
+from services.conversion.ultralytics import files as ultralytics_files
+from services.conversion.voc import labels as voc_labels
+from services.conversion.voc import masks as voc_masks
+from services.conversion.voc import texts as voc_texts
+from services.conversion.voc.labels import BACKGROUND, BLACK, Entry
+from services.conversion.voc.roles import SHAPES, Detail, Roles, find_roles
 
 ID = "pascal-voc"
 DEFAULT_SPLIT = "default"

@@ -21,11 +21,12 @@ from framehouse.annotations.splits import canonical_split, known_split
 from framehouse.runtime import errors
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from framehouse.store.packs import read_entries
-from services.conversion import data_yaml, layout, numbers
+from services.conversion import layout, numbers
 from services.conversion.archive import Archive
 from services.conversion.columns import report
-from services.conversion.data_yaml import DataYaml
 from services.conversion.format import LabelSource, ReadPlan
+from services.conversion.ultralytics import data_yaml
+from services.conversion.ultralytics.data_yaml import DataYaml
 
 MAX_LIST_BYTES = 256 << 20
 MAX_LABEL_BYTES = 32 << 20

@@ -20,9 +20,9 @@ from framehouse.annotations.schema import Flag, Kind
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
 from services.conversion import bridges, columns
-from services.conversion.cvat_masks import to_rows
-from services.conversion.cvat_meta import escape, specs_of
-from services.conversion.cvat_shapes import BY_HAND, CORNERS, KINDS, number
+from services.conversion.cvat.masks import to_rows
+from services.conversion.cvat.meta import escape, specs_of
+from services.conversion.cvat.shapes import BY_HAND, CORNERS, KINDS, number
 
 Marks = NDArray[np.bool_]
 

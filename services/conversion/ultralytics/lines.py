@@ -24,7 +24,7 @@ from framehouse.v1.annotation_pb2 import LabelSchema
 from services.conversion import layout, listed
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, ReadPlan
-from services.conversion.ultralytics import BOM, MAX_LABEL_BYTES
+from services.conversion.ultralytics.finding import BOM, MAX_LABEL_BYTES
 from services.conversion.unpacked import unpacked
 
 Raw = msgspec.Raw

@@ -13,8 +13,8 @@ from lxml import etree
 
 from framehouse.store.issues import WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import KeypointEdge, Label, LabelSchema
-from services.conversion import cvat_files
-from services.conversion.cvat_files import Element, File
+from services.conversion.cvat import files as cvat_files
+from services.conversion.cvat.files import Element, File
 
 ATTRIBUTE_FIELDS = ("name", "mutable", "input_type", "default_value", "values")
 LABELS = "<labels/>"

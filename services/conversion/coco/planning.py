@@ -19,9 +19,9 @@ from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile, write_batches
 from framehouse.store.issues import IssueLog
 from services.conversion.archive import Archive
-from services.conversion.coco_categories import read_categories
-from services.conversion.coco_files import File, find_files
-from services.conversion.coco_images import id_array, read_images
+from services.conversion.coco.categories import read_categories
+from services.conversion.coco.files import File, find_files
+from services.conversion.coco.images import id_array, read_images
 from services.conversion.format import ReadPlan
 
 PART_BYTES = 16 << 20

@@ -18,8 +18,9 @@ from framehouse.runtime import jobs
 from framehouse.store.bundle import BundleWriter
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
-from services.conversion import data_yaml, ultralytics
 from services.conversion.format import Rows, WriteHead
+from services.conversion.ultralytics import data_yaml
+from services.conversion.ultralytics import finding as ultralytics_finding
 
 DECIMALS = 6
 SMALLEST = 10.0**-DECIMALS
@@ -70,7 +71,7 @@ labels/train/1.txt
 
 def names(images: pa.Table) -> tuple[dict[str, pa.Array], list[Loss]]:
     """The columns `target` and `label_path` of a write plan, and what changes by them."""
-    target, label, losses = label_files(images["target"].combine_chunks(), ultralytics.label_names)
+    target, label, losses = label_files(images["target"].combine_chunks(), ultralytics_finding.label_names)
     unsplit = int(pc.sum(pc.equal(images["split"], "")).as_py() or 0)
     if unsplit:
         text = f"{unsplit} images without a split are written under {DEFAULT_SPLIT}"

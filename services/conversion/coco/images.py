@@ -22,7 +22,7 @@ from framehouse.store.bucket import Bucket
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from services.conversion import columns, layout
 from services.conversion.archive import Archive
-from services.conversion.coco_files import File, invalid
+from services.conversion.coco.files import File, invalid
 from services.conversion.columns import report
 from services.conversion.json_outline import error_line
 

@@ -16,8 +16,9 @@ from framehouse.annotations import geometry, masks
 from framehouse.annotations.geometry import Floats, Integers, Rings
 from framehouse.annotations.schema import Kind
 from framehouse.store.issues import ERROR, WARNING, IssueLog
-from services.conversion import columns, datumaro_attributes, numbers
-from services.conversion.datumaro_items import Detail, mended, open_lookup
+from services.conversion import columns, numbers
+from services.conversion.datumaro import attributes as datumaro_attributes
+from services.conversion.datumaro.items import Detail, mended, open_lookup
 from services.conversion.format import LabelSource
 from services.conversion.json_outline import elements
 from services.conversion.unpacked import fetch

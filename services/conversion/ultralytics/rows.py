@@ -15,7 +15,7 @@ from framehouse.annotations.schema import Kind
 from framehouse.store.issues import IssueLog
 from services.conversion import columns
 from services.conversion.format import LabelSource
-from services.conversion.ultralytics import Rows
+from services.conversion.ultralytics.finding import Rows
 
 ROUNDING = 1e-6
 """How far a number may leave 0 to 1, and how far an edge of a box may, before anything is said."""

@@ -24,10 +24,14 @@ from framehouse.runtime.jobs import report as progress
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from framehouse.store.packs import read_entries
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import columns, layout, voc_labels, voc_lists, voc_masks, voc_xml
+from services.conversion import columns, layout
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, ReadPlan
-from services.conversion.voc_xml import Refused
+from services.conversion.voc import labels as voc_labels
+from services.conversion.voc import lists as voc_lists
+from services.conversion.voc import masks as voc_masks
+from services.conversion.voc import xml as voc_xml
+from services.conversion.voc.xml import Refused
 
 IMAGE_FOLDERS = "JPEGImages", "PNGImages|images?|imgs?"
 XML_FOLDERS = "Annotations", "annotation|xmls?|labels?"

@@ -20,8 +20,8 @@ from framehouse.annotations import geometry, masks
 from framehouse.annotations.geometry import Integers
 from framehouse.annotations.masks import Intervals, Runs
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import voc_labels
-from services.conversion.voc_labels import BACKGROUND, BLACK, Colours
+from services.conversion.voc import labels as voc_labels
+from services.conversion.voc.labels import BACKGROUND, BLACK, Colours
 
 MAX_PIXELS = 1 << 27
 """Of one PNG file."""

@@ -16,10 +16,12 @@ from framehouse.annotations.geometry import Integers
 from framehouse.annotations.schema import Kind
 from framehouse.store.issues import ERROR, WARNING, IssueLog
 from framehouse.store.packs import read_entries
-from services.conversion import columns, layout, voc_masks, voc_xml
+from services.conversion import columns, layout
 from services.conversion.format import LabelSource
-from services.conversion.voc import CLASS_FILE, INSTANCE_FILE, XML
-from services.conversion.voc_xml import Object, Refused
+from services.conversion.voc import masks as voc_masks
+from services.conversion.voc import xml as voc_xml
+from services.conversion.voc.planning import CLASS_FILE, INSTANCE_FILE, XML
+from services.conversion.voc.xml import Object, Refused
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:

@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 
 from framehouse.runtime import errors
 from framehouse.store.issues import IssueLog
-from services.conversion import data_yaml, ultralytics
 from services.conversion.archive import Archive
-from services.conversion.data_yaml import DataYaml
 from services.conversion.format import Candidate, ReadPlan
+from services.conversion.ultralytics import data_yaml
+from services.conversion.ultralytics import finding as ultralytics_finding
+from services.conversion.ultralytics.data_yaml import DataYaml
 
 LOOKED_AT = 5
 """Label files whose beginnings are looked at."""
@@ -72,4 +73,4 @@ def plan(archive: Archive, format: str, issues: IssueLog) -> ReadPlan:
             else f"{data.file} has no kpt_shape, which says how many keypoints a row has; add it, for instance [17, 3]",
             reason="FORMAT_OTHER_TASK",
         )
-    return ultralytics.plan(archive, data, issues)
+    return ultralytics_finding.plan(archive, data, issues)

@@ -19,7 +19,7 @@ from framehouse.annotations.geometry import Floats, Integers
 from framehouse.annotations.schema import Kind
 from framehouse.store.issues import ERROR, WARNING
 from services.conversion import numbers
-from services.conversion.coco_records import Records
+from services.conversion.coco.records import Records
 
 Raw = msgspec.Raw
 

@@ -22,12 +22,12 @@ from framehouse.runtime import errors
 from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile, write_batches
 from framehouse.store.issues import INFO, IssueLog
-from services.conversion import cvat_files
 from services.conversion.archive import Archive
-from services.conversion.cvat_files import Element, File
-from services.conversion.cvat_images import folders, plan_of, tell_missing, unlisted
-from services.conversion.cvat_meta import Dataset, Task
-from services.conversion.cvat_shapes import Detail
+from services.conversion.cvat import files as cvat_files
+from services.conversion.cvat.files import Element, File
+from services.conversion.cvat.images import folders, plan_of, tell_missing, unlisted
+from services.conversion.cvat.meta import Dataset, Task
+from services.conversion.cvat.shapes import Detail
 from services.conversion.format import ReadPlan
 from services.conversion.unpacked import part_bytes
 

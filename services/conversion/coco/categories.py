@@ -15,7 +15,7 @@ from framehouse.store.issues import ERROR, WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import KeypointEdge, Label, LabelSchema
 from framehouse.v1.conversion_pb2 import CategoryIds
 from services.conversion.archive import Archive
-from services.conversion.coco_files import COMPANIONS, File
+from services.conversion.coco.files import COMPANIONS, File
 
 MAPPED = {"id", "name", "supercategory", "keypoints", "skeleton"}
 """Fields of a category that a label has."""

@@ -24,7 +24,7 @@ from framehouse.store.frames import BatchFile, write_batches
 from framehouse.store.issues import ERROR, INFO, IssueLog
 from services.conversion import layout, listed
 from services.conversion.archive import Archive
-from services.conversion.datumaro_files import File, find_files, read_categories
+from services.conversion.datumaro.files import File, find_files, read_categories
 from services.conversion.format import LabelSource, ReadPlan
 from services.conversion.json_outline import Span, elements
 from services.conversion.unpacked import fetch, part_bytes

@@ -17,10 +17,12 @@ from framehouse.annotations.schema import Kind
 from framehouse.store.bundle import BundleWriter
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
-from services.conversion import columns, datumaro_attributes, datumaro_files
-from services.conversion.coco_outlines import Wanted, reshape, with_holes
-from services.conversion.datumaro_annotations import CORNERS, KINDS, SPACE_KEY
-from services.conversion.datumaro_items import NO_IMAGE
+from services.conversion import columns
+from services.conversion.coco.outlines import Wanted, reshape, with_holes
+from services.conversion.datumaro import attributes as datumaro_attributes
+from services.conversion.datumaro import files as datumaro_files
+from services.conversion.datumaro.annotations import CORNERS, KINDS, SPACE_KEY
+from services.conversion.datumaro.items import NO_IMAGE
 from services.conversion.format import Preparation, Rows, WriteHead
 
 Marks = NDArray[np.bool_]

@@ -19,12 +19,13 @@ from framehouse.annotations.splits import canonical_split, known_split
 from framehouse.runtime import errors
 from framehouse.store.frames import write_batches
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
-from services.conversion import cvat_files, layout
+from services.conversion import layout
 from services.conversion.archive import Archive
 from services.conversion.columns import report
-from services.conversion.cvat_files import Element, File
-from services.conversion.cvat_meta import Dataset, Task
-from services.conversion.cvat_shapes import Detail
+from services.conversion.cvat import files as cvat_files
+from services.conversion.cvat.files import Element, File
+from services.conversion.cvat.meta import Dataset, Task
+from services.conversion.cvat.shapes import Detail
 from services.conversion.format import ReadPlan
 from services.conversion.unpacked import part_bytes
 

@@ -21,9 +21,10 @@ from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import columns, cvat_files, numbers
-from services.conversion.cvat_masks import Crops, from_rows
-from services.conversion.cvat_meta import specs_of
+from services.conversion import columns, numbers
+from services.conversion.cvat import files as cvat_files
+from services.conversion.cvat.masks import Crops, from_rows
+from services.conversion.cvat.meta import specs_of
 from services.conversion.unpacked import fetch
 
 Marks = NDArray[np.bool_]

@@ -1,0 +1,1 @@
+"""The COCO tasks: their files, planned, read in parts and written."""

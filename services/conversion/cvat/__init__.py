@@ -1,0 +1,1 @@
+"""CVAT's XML files, of images and of videos."""

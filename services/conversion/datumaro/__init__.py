@@ -1,0 +1,1 @@
+"""Datumaro's JSON files."""

@@ -1,0 +1,1 @@
+"""The Ultralytics tasks and their relatives: data.yaml, label files, NDJSON lines."""

@@ -1,0 +1,1 @@
+"""Pascal VOC: XML files, masks and lists of image sets."""
