@@ -174,6 +174,8 @@ def _process_faults(objects: list[Object], name: str) -> Faults:
 def _settings_faults(given: dict[str, str]) -> Faults:
     if given.get("FRAMEHOUSE_AUTH") != "api_key":
         yield "data.FRAMEHOUSE_AUTH", "must be api_key: the pods listen on more than loopback"
+    if given.get("FRAMEHOUSE_TLS") != "proxy":
+        yield "data.FRAMEHOUSE_TLS", "must be proxy: the gateway has no certificate without components/tls"
     fields = {f"FRAMEHOUSE_{field.upper()}": field for field in Settings.model_fields}
     for name in given.keys() - fields.keys():
         yield f"data.{name}", "there is no such setting"

@@ -1,23 +1,29 @@
 """An indexed archive as the formats see it: entries in columns, and the bytes of few of them."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from isal import isal_zlib as zlib  # twice as fast
 from numpy.typing import NDArray
 
 from framehouse.runtime import errors
-from framehouse.store.archive import is_image
 from framehouse.store.bucket import Bucket
+from framehouse.store.image_names import IMAGE_EXTENSIONS
 from framehouse.store.packs import LOCAL_HEADER, read_entries
+from framehouse.store.structures import structures_at
 
 CHUNK = 4 << 20
 """Bytes that a large file is read by."""
+PIECE = 256 << 10
+"""Packed bytes that are unpacked at once."""
+AHEAD = 2
+"""Chunks made before they are asked for."""
+FULL = np.uint64((1 << 64) - 1)
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Archive:
     _beginnings: dict[int, tuple[int, bytes]] = field(default_factory=dict, compare=False, repr=False)
     """What was asked for of the beginnings of files, and what came: every format looks at the same ones."""
     _rows: dict[tuple[str, ...], NDArray[np.int64]] = field(default_factory=dict, compare=False, repr=False)
-    """Rows by extensions, none for images: likewise."""
+    """Rows by extensions: likewise."""
 
     @cached_property
     def paths(self) -> pa.Array:
@@ -39,17 +45,32 @@ class Archive:
 
     def images(self) -> NDArray[np.int64]:
         """Rows of the files that are images by their extension. Shared: not to be changed."""
-        if () not in self._rows:
-            self._rows[()] = np.flatnonzero(is_image(self.paths).to_numpy(zero_copy_only=False))
-        return self._rows[()]
+        return self.with_extension(*sorted(IMAGE_EXTENSIONS))
 
     def with_extension(self, *extensions: str) -> NDArray[np.int64]:
-        """Rows of the files with one of these extensions, in any case. Shared: not to be changed."""
+        """Rows of the files with one of these extensions, in any case, of seven letters at most.
+
+        Shared: not to be changed.
+        """
         if extensions not in self._rows:
-            pattern = rf"(?i)\.({'|'.join(extensions)})$"
-            found = pc.match_substring_regex(self.paths, pattern).to_numpy(zero_copy_only=False)
+            found = np.zeros(len(self.paths), bool)
+            for extension in extensions:
+                wanted = int.from_bytes(f".{extension}".encode())
+                found |= self._endings & ((1 << 8 * (len(extension) + 1)) - 1) == wanted
             self._rows[extensions] = np.flatnonzero(found)
         return self._rows[extensions]
+
+    @cached_property
+    def _endings(self) -> NDArray[np.uint64]:
+        """The last eight bytes of each path, letters in lower case, zeros before the path's first."""
+        _, places, letters = self.paths.buffers()
+        if places is None or letters is None:
+            return np.zeros(len(self.paths), np.uint64)
+        offsets = np.frombuffer(places, np.int32)[self.paths.offset :][: len(self.paths) + 1].astype(np.int64)
+        last = structures_at(bytes(8) + letters.to_pybytes(), offsets[1:], np.dtype([("bytes", ">u8")]))["bytes"]
+        missing = np.maximum(8 - np.diff(offsets), 0).astype(np.uint64)
+        # A bit tells small letters from capitals; of what else an extension is made it is always set.
+        return np.where(missing < 8, (last | 0x2020202020202020) & (FULL >> 8 * (missing & 7)), 0).astype(np.uint64)
 
     def path(self, row: int) -> str:
         """Name of a file."""
@@ -101,36 +122,46 @@ class Archive:
             )
         return entry["object"], offset, entry["stored_size"]
 
-    def stream(self, row: int) -> Iterator[bytes]:
+    def stream(self, row: int, unpacked: Callable[[bytes, bytes], None] | None = None) -> Iterator[bytes]:
         """A file of any size, unpacked, in chunks, and never more than it announced.
 
-        Its checksum, where it has one, is verified at the end.
+        Its checksum, where it has one, is verified at the end. `unpacked` is given the stored bytes piece by piece, and
+        what each was unpacked to.
         """
         key, offset, stored = self.locate(row)
         expected, deflated = self.entries["crc32"][row].as_py(), self.entries["method"][row].as_py() != 0
         announced, length = self.entries["size"][row].as_py(), 0
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         checksum = 0
-        for start in range(0, stored, CHUNK):
-            chunk = self.bucket.get_range(key, offset + start, min(CHUNK, stored - start))
-            while chunk:
+        for piece in self._pieces(key, offset, stored, PIECE if deflated else CHUNK):
+            rest = piece
+            while rest:
+                packed = rest
                 if deflated:
                     try:
-                        data = inflater.decompress(chunk, CHUNK)
+                        data = inflater.decompress(packed, CHUNK)
                     except zlib.error as error:  # type: ignore[misc]
                         raise self._damaged(row, f"its bytes cannot be unpacked ({error})") from error
-                    chunk = inflater.unconsumed_tail
+                    rest = inflater.unconsumed_tail
                 else:
-                    data, chunk = chunk, b""
+                    data, rest = packed, b""
                 checksum = zlib.crc32(data, checksum)
                 if (length := length + len(data)) > announced:
                     raise self._damaged(row, f"it unpacks to more than the {announced:,} bytes announced")
+                if unpacked:
+                    unpacked(packed[: len(packed) - len(rest)], data)
                 yield data
         if deflated and (rest := inflater.flush()):
             checksum = zlib.crc32(rest, checksum)
             yield rest
         if expected is not None and checksum != expected:
             raise self._damaged(row, "its bytes do not match their checksum")
+
+    def _pieces(self, key: str, offset: int, stored: int, size: int) -> Iterator[bytes]:
+        """Bytes of an object, `size` at a time, fetched ahead."""
+        ranges = ((start, min(CHUNK, stored - start)) for start in range(0, stored, CHUNK))
+        for chunk in ahead(self.bucket.get_range(key, offset + start, length) for start, length in ranges):
+            yield from (chunk[first : first + size] for first in range(0, len(chunk), size))
 
     def _damaged(self, row: int, text: str) -> errors.InvalidArgument:
         return errors.InvalidArgument(
@@ -139,9 +170,9 @@ class Archive:
 
 
 def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same chunks; the next one is fetched and unpacked in a thread while the caller works on one."""
+    """The same chunks; the next ones are made in a thread while the caller works on one."""
     with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(next, chunks, None)
-        while (chunk := pending.result()) is not None:
-            pending = pool.submit(next, chunks, None)
+        pending = deque(pool.submit(next, chunks, None) for _ in range(AHEAD))
+        while (chunk := pending.popleft().result()) is not None:
+            pending.append(pool.submit(next, chunks, None))
             yield chunk

@@ -144,9 +144,9 @@ class Rows:
     head: WriteHead
 
 
-@dataclass(frozen=True)
-class Format:
-    """A format. `id` is what a user types."""
+@dataclass(frozen=True, kw_only=True)
+class Readable:
+    """A format that is read. `id` is what a user types."""
 
     id: str
     title: str
@@ -157,6 +157,19 @@ class Format:
     """Finds images, splits, labels and parts. InvalidArgument where the archive is not of the format."""
     read: Callable[[LabelSource, IssueLog], pa.Table]
     """Reads label files to flat annotations (ANNOTATION_SCHEMA); `image` is the row in the plan."""
+    aliases: tuple[str, ...] = ()
+    layout: str = ""
+    """How its files lie in an archive; lines of text, for the documentation."""
+    notes: tuple[str, ...] = ()
+    """Where it rounds or shifts, and how it differs from what others make of it; a sentence each."""
+    options: tuple[str, ...] = ()
+    """Fields of ReadOptions and WriteOptions that only some formats know, as `services.conversion.options` has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format(Readable):
+    """A format that is read and written."""
+
     default_split: str
     """Folder that images without a split are written under."""
     columns: tuple[str, ...]
@@ -171,14 +184,16 @@ class Format:
     """Writes what speaks of the whole dataset."""
     image_columns: tuple[str, ...] = ()
     """Image columns that `prepare` and `write` look at, beside those that all get."""
-    aliases: tuple[str, ...] = ()
     scan_columns: tuple[str, ...] = ()
     """Annotation columns, too large to be held at once, that `scan` looks at."""
     scan: Callable[[pa.Table], dict[str, pa.Array]] | None = None
     """What `prepare` gets to know of them: more columns of the flat annotations, made batch by batch."""
-    layout: str = ""
-    """How its files lie in an archive; lines of text, for the documentation."""
-    notes: tuple[str, ...] = ()
-    """Where it rounds or shifts, and how it differs from what others make of it; a sentence each."""
-    options: tuple[str, ...] = ()
-    """Fields of ReadOptions and WriteOptions that only some formats know, as `services.conversion.options` has them."""
+    spared: Callable[[str, WriteOptions], tuple[str, ...]] | None = None
+    """Those of `columns` that `write` does not look at, of a dataset that came in some format, with some options."""
+    spelled_by: tuple[str, ...] = ()
+    """Formats whose spelling of splits is its own too; what came in as one of them goes out as it was spelled."""
+
+    def columns_of(self, source_format: str, options: WriteOptions) -> tuple[str, ...]:
+        """Annotation columns that `write` looks at, of a dataset that came in `source_format`, with these options."""
+        spared = self.spared(source_format, options) if self.spared else ()
+        return tuple(name for name in self.columns if name not in spared)

@@ -55,6 +55,8 @@ class Outline:
     """Gaps between two objects in an array of the outermost object, at least one in each SLICE that has any."""
     position: int = 0
     line: int = 1
+    _breaks: int = 0
+    """Ends of lines in what is looked at."""
     _depth: int = 0
     _in_string: bool = False
     _held: bytes = b""
@@ -73,6 +75,7 @@ class Outline:
         self._held = chunk[len(chunk.rstrip(b"\\")) :]
         if self._held:
             chunk = chunk[: -len(self._held)]
+        self._breaks = chunk.count(b"\n")
         at, codes, depths = marks(chunk, self._depth, self._in_string)
         if len(depths) and depths.min() < 0:
             raise Malformed(
@@ -84,7 +87,7 @@ class Outline:
             self._depth = int(depths[-1])
         self._in_string ^= bool((codes == QUOTE).sum() & 1)
         self.position += len(chunk)
-        self.line += chunk.count(b"\n")
+        self.line += self._breaks
 
     def close(self) -> None:
         """Says that the file ended. Raises Malformed where it should not have."""
@@ -130,7 +133,7 @@ class Outline:
             self.cuts.append(cut)
 
     def _line_at(self, chunk: bytes, place: int) -> int:
-        return self.line + chunk.count(b"\n", 0, place)
+        return self.line + (chunk.count(b"\n", 0, place) if self._breaks else 0)
 
     def parts(self, name: str, size: int) -> list[Span]:
         """Cuts the array that is member `name` into pieces of whole elements, some `size` bytes each, no brackets."""

@@ -18,15 +18,19 @@ from services.conversion.archive import Archive
 
 BARE_FACTOR = 4
 """How many times as many images a shard has that have no bytes: media has nothing to do there."""
-SHARDS = 16
+SHARDS = 6
 """Shards that are wanted of any dataset, so that all processes have some to work on."""
-LARGER = 8
+LARGER = 32
 """How many times as many images a shard has where none is decoded: a step costs as much as some hundred."""
+LARGER_WITH_SHAPES = 8
+"""The same where polygons or masks are read, which take ten times the memory of boxes."""
 
 
-def shard_images(images: int, most: int) -> int:
-    """How many of `images` a shard has where none is decoded, for `most` where they are."""
-    return max(most, min(images // SHARDS, LARGER * most))
+def shard_images(images: int, most: int, *, shapes: bool) -> int:
+    """How many of `images` a shard has where none is decoded, for `most` where they are. `shapes`: whether more than
+    boxes is read.
+    """
+    return max(most, min(images // SHARDS, (LARGER_WITH_SHAPES if shapes else LARGER) * most))
 
 
 RANGE_COLUMNS = ("object", "header_offset", "data_offset", "stored_size", "size", "method", "crc32")

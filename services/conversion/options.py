@@ -3,7 +3,8 @@
 from framehouse.runtime.errors import InvalidArgument
 from framehouse.store.reencoding import FORMATS
 from framehouse.v1.conversion_pb2 import FormatOption, WriteOptions
-from services.conversion.format import Format
+from services.conversion.format import Format, Readable
+from services.conversion.registry import lookup_written
 
 DESCRIPTIONS = {
     "write.coco.segmentation_mode": "what shapes are written as: as they are (guess), all as polygons, or all as masks",
@@ -21,9 +22,18 @@ DESCRIPTIONS = {
 """What each option does, by the path of its field."""
 
 
-def described(format: Format) -> list[FormatOption]:
+def described(format: Readable) -> list[FormatOption]:
     """The options of a format."""
     return [FormatOption(field=field, description=DESCRIPTIONS[field]) for field in format.options]
+
+
+def format_of(options: WriteOptions) -> Format:
+    """The format that is written, which takes the options. InvalidArgument where there is none, or it does not."""
+    if not options.format:
+        raise InvalidArgument("no target format is named; ListFormats has the list", field="write.format")
+    format = lookup_written(options.format, "write.format")
+    check_options(format, options)
+    return format
 
 
 def check_options(format: Format, options: WriteOptions) -> None:

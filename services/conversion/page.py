@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from framehouse.annotations.schema import Flag, Kind
-from services.conversion.format import Format
+from services.conversion.format import Format, Readable
 from services.conversion.options import described
 from services.conversion.registry import all_formats
 
@@ -70,8 +70,9 @@ def page() -> str:
     return "\n".join((HEAD.replace("{CODES}", codes), table, *(_section(one) for one in formats)))
 
 
-def _section(one: Format) -> str:
-    lines = [f"\n## {one.id}\n", f"{one.title}." + (f" Also called {_listed(one.aliases)}." if one.aliases else ""), ""]
+def _section(one: Readable) -> str:
+    title = f"{one.title}." + (f" Also called {_listed(one.aliases)}." if one.aliases else "")
+    lines = [f"\n## {one.id}\n", title if isinstance(one, Format) else f"{title} It is only read.", ""]
     holds = one.holds
     facts = {
         "Kinds": _kinds(one),
@@ -96,11 +97,11 @@ def _section(one: Format) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _flags(one: Format) -> set[Flag]:
+def _flags(one: Readable) -> set[Flag]:
     return {*one.holds.flags, *({Flag.CROWD} if one.holds.crowd else ())}
 
 
-def _kinds(one: Format) -> str:
+def _kinds(one: Readable) -> str:
     return ", ".join(_name(kind) for kind in sorted(one.holds.kinds)) or "images alone"
 
 

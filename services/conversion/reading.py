@@ -9,7 +9,7 @@ import pyarrow as pa
 from framehouse.annotations.labels import labels_of, with_labels
 from framehouse.annotations.orientation import with_stored_sizes
 from framehouse.annotations.plan import Head, head_of, with_head
-from framehouse.annotations.schema import ANNOTATION_COLUMNS, ANNOTATION_SCHEMA
+from framehouse.annotations.schema import ANNOTATION_COLUMNS, ANNOTATION_SCHEMA, Kind
 from framehouse.runtime.config import Settings
 from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile, write_batches
@@ -18,13 +18,17 @@ from framehouse.v1 import conversion_pb2
 from services.conversion import layout, losses, pairs
 from services.conversion.archive import Archive
 from services.conversion.format import LabelSource
-from services.conversion.registry import all_formats, lookup
+from services.conversion.registry import all_formats, lookup, lookup_written
 
 ALWAYS = ("annotation_id", "kind", "label", "flags", "bbox", "rotation")
 """Columns that are read for any format."""
+SMALL_KINDS = {Kind.TAG, Kind.BOX, Kind.ROTATED_BOX}
+"""Kinds without rings and masks."""
 
 SHARDS_KEY = b"framehouse.shards"
 """In the metadata of a label part: the shard of each of its record batches, as a JSON list."""
+LAYER_KEY = b"framehouse.layer"
+"""Likewise: the layer of the part."""
 
 
 def open_archive(bucket: Bucket, index_key: str, scratch: str = "") -> Archive:
@@ -53,9 +57,10 @@ def plan(
     chosen = lookup(request.format)
     issues = IssueLog()
     read = chosen.plan(open_archive(bucket, request.index_key, request.scratch_prefix), issues)
-    shard_images = settings.shard_images
+    shard_images, columns = settings.shard_images, _wanted(chosen.id, request)
     if request.HasField("write"):  # a conversion: headers alone are looked at
-        shard_images = layout.shard_images(read.images.num_rows, shard_images)
+        shapes = not chosen.holds.kinds <= SMALL_KINDS and (not columns or not {"rings", "rle"}.isdisjoint(columns))
+        shard_images = layout.shard_images(read.images.num_rows, shard_images, shapes=shapes)
     starts = layout.shard_starts(read.images, shard_images, settings.shard_bytes)
     aligned = read.parts is None
     head = Head(
@@ -65,7 +70,7 @@ def plan(
         shard_starts=starts,
         has_bytes=read.images["object"].null_count < read.images.num_rows,
         options=request.options.SerializeToString(),
-        columns=_wanted(request),
+        columns=columns,
     )
     schema = with_head(with_labels(read.images.schema, read.labels), head)
     images = read.images.combine_chunks().replace_schema_metadata(schema.metadata)
@@ -82,14 +87,14 @@ def plan(
     )
 
 
-def _wanted(request: conversion_pb2.PlanReadRequest) -> list[str]:
+def _wanted(source_format: str, request: conversion_pb2.PlanReadRequest) -> list[str]:
     """The annotation columns that are read, where the labels are only to be written again; empty for all."""
     read = request.options
     moves = read.boxes == conversion_pb2.BOX_POLICY_CLAMP or read.coordinates == conversion_pb2.COORDINATE_FRAME_STORED
     if not request.HasField("write") or moves:
         return []
-    target = lookup(request.write.format)
-    own = (*target.columns, *target.plan_columns, *target.scan_columns)
+    target = lookup_written(request.write.format)
+    own = (*target.columns_of(source_format, request.write), *target.plan_columns, *target.scan_columns)
     return sorted({*ALWAYS, *losses.COUNTED, *pairs.COLUMNS, *own})
 
 
@@ -120,7 +125,10 @@ def read_part(bucket: Bucket, request: conversion_pb2.ReadShardRequest) -> conve
     found = found.combine_chunks()
     shard = np.searchsorted(head.shard_starts, image, side="right") - 1
     shards, first = np.unique(shard, return_index=True)
-    schema = ANNOTATION_SCHEMA.with_metadata({SHARDS_KEY: json.dumps(shards.tolist()).encode()})
+    layer = source.part.layer if source.part else 0
+    schema = ANNOTATION_SCHEMA.with_metadata(
+        {SHARDS_KEY: json.dumps(shards.tolist()).encode(), LAYER_KEY: str(layer).encode()}
+    )
     bounds = [*first.tolist(), len(image)]
     found = found.replace_schema_metadata(schema.metadata)
     batches = (_batch(found, begin, end) for begin, end in pairwise(bounds))

@@ -48,7 +48,8 @@ def choose_labels(options: WriteOptions, there: LabelSchema) -> Classes:
         if name not in position:
             near = difflib.get_close_matches(name, names, 3)
             hint = f"; near are {', '.join(near)}" if near else ""
-            raise InvalidArgument(f"the dataset has no class {name!r}{hint}", field="write.labels")
+            text, facts = f"the dataset has no class {name!r}{hint}", {"class": name, "near": ", ".join(near)}
+            raise InvalidArgument(text, reason="CLASS_UNKNOWN", field="write.labels", facts=facts)
     if len(set(options.labels)) < len(options.labels):
         raise InvalidArgument("a class is named twice", field="write.labels")
     # The last two are found by WITHOUT and REMOVED.
@@ -93,14 +94,16 @@ def in_splits(options: WriteOptions, splits: pa.ChunkedArray) -> NDArray[np.bool
     return wanted
 
 
-def annotated(options: WriteOptions, states: pa.ChunkedArray, images: Integers) -> Integers:
-    """Rows of the images that are written, as `only_annotated` has it. `images` are the rows of those that have an
-    annotation that is written.
+def annotated(
+    options: WriteOptions, states: pa.ChunkedArray, images: pa.ChunkedArray, written: NDArray[np.bool_]
+) -> Integers:
+    """Rows of the images that are written, as `only_annotated` has it. `images` are those of the annotations, of which
+    some are `written`.
     """
     wanted = np.ones(len(states), bool)
     if options.only_annotated:
         wanted = states.to_numpy() == State.VERIFIED_EMPTY
-        wanted[images] = True
+        wanted[images.to_numpy()[written]] = True
     return np.flatnonzero(wanted)
 
 

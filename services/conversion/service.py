@@ -5,8 +5,8 @@ import uuid
 
 from google.longrunning import operations_pb2
 
-from framehouse.runtime import channels, jobs
-from framehouse.runtime.errors import InvalidArgument
+from framehouse.runtime import channels, jobs, recipes
+from framehouse.runtime.errors import FailedPrecondition, InvalidArgument
 from framehouse.v1 import conversion_pb2, dataset_pb2, dataset_pb2_grpc, ingest_pb2, ingest_pb2_grpc, job_pb2
 
 
@@ -17,25 +17,34 @@ class ConversionService:
         return await asyncio.to_thread(_list_formats)
 
     async def PreviewLoss(self, request: conversion_pb2.PreviewLossRequest) -> conversion_pb2.PreviewLossResponse:
-        datasets = dataset_pb2_grpc.DatasetServiceStub(channels.connect("ingest"))
+        ingest = channels.connect("ingest")
+        datasets = dataset_pb2_grpc.DatasetServiceStub(ingest)
         asked = dataset_pb2.ResolveTableRequest(dataset=request.dataset, version=request.version)
         table = await datasets.ResolveTable(asked, timeout=30)
-        if not request.write.filter:
-            return await asyncio.to_thread(_preview_loss, table, request.write, "")
-        key = f"jobs/preview-{uuid.uuid4().hex}/rows"
-        selected = dataset_pb2.SelectImagesRequest(table=table, filter=request.write.filter, output_key=key)
+        options = await recipes.completed(ingest, request.recipe, request.write)
+        select = dataset_pb2.SelectImagesRequest(table=table, filter=options.filter)
+        if request.check_only:
+            format = await asyncio.to_thread(_check, table, options)
+            if options.filter:
+                await datasets.SelectImages(select, timeout=60)
+            return conversion_pb2.PreviewLossResponse(format=format)
+        if not options.filter:
+            return await asyncio.to_thread(_preview_loss, table, options, "")
+        select.output_key = f"jobs/preview-{uuid.uuid4().hex}/rows"
         try:
-            await datasets.SelectImages(selected, timeout=60)
-            return await asyncio.to_thread(_preview_loss, table, request.write, key)
+            await datasets.SelectImages(select, timeout=60)
+            return await asyncio.to_thread(_preview_loss, table, options, select.output_key)
         finally:
-            await asyncio.to_thread(_remove, key)
+            await asyncio.to_thread(_remove, select.output_key)
 
     async def ConvertArchive(self, request: conversion_pb2.ConvertArchiveRequest) -> operations_pb2.Operation:
-        if not request.write.format:
-            raise InvalidArgument("no target format is named; ListFormats has the list", field="write.format")
+        await asyncio.to_thread(_check_formats, request)
         # Refuses an upload that the caller has not.
         ingest = ingest_pb2_grpc.IngestServiceStub(channels.connect("ingest"))
-        await ingest.GetUpload(ingest_pb2.GetUploadRequest(name=request.upload), timeout=30)
+        upload = await ingest.GetUpload(ingest_pb2.GetUploadRequest(name=request.upload), timeout=30)
+        if upload.state != ingest_pb2.UPLOAD_STATE_COMPLETE:
+            text = f"{request.upload} is not complete; send its parts and call CompleteUpload"
+            raise FailedPrecondition(text, reason="UPLOAD_INCOMPLETE")
         if request.write.filter:
             text = "an archive is converted as a whole; import it, and export what a filter selects"
             raise InvalidArgument(text, field="write.filter")
@@ -70,7 +79,7 @@ class ConversionService:
 
 def _list_formats() -> conversion_pb2.ListFormatsResponse:
     from services.conversion.options import described
-    from services.conversion.registry import all_formats
+    from services.conversion.registry import all_formats, written_formats
 
     return conversion_pb2.ListFormatsResponse(
         formats=[
@@ -79,7 +88,7 @@ def _list_formats() -> conversion_pb2.ListFormatsResponse:
                 aliases=item.aliases,
                 title=item.title,
                 can_read=True,
-                can_write=True,
+                can_write=item.id in written_formats(),
                 kinds=sorted(kind.value for kind in item.holds.kinds),  # type: ignore[misc]  # enum numbers
                 attributes=item.holds.attributes,
                 crowd=item.holds.crowd,
@@ -106,7 +115,28 @@ def _preview_loss(
     table = open_table(source.key, source.version)
     rows = selected_rows(bucket(), selection_key) if selection_key else None
     head, losses = writing.preview(table, source.source_format, options, task=source.task, rows=rows)
-    return conversion_pb2.PreviewLossResponse(format=head.format, losses=losses, image_count=head.image_count)
+    return conversion_pb2.PreviewLossResponse(
+        format=head.format,
+        losses=losses,
+        image_count=head.image_count,
+        refusal=writing.refusal(head.format, losses, options),
+    )
+
+
+def _check(source: dataset_pb2.Table, options: conversion_pb2.WriteOptions) -> str:
+    from framehouse.store.tables import open_table
+    from services.conversion import writing
+
+    return writing.check(open_table(source.key, source.version), options)
+
+
+def _check_formats(request: conversion_pb2.ConvertArchiveRequest) -> None:
+    from services.conversion.options import format_of
+    from services.conversion.registry import lookup
+
+    format_of(request.write)
+    if request.read.format not in ("", "auto"):
+        lookup(request.read.format, "read.format")
 
 
 def _remove(key: str) -> None:

@@ -1,19 +1,24 @@
-"""Label files of any size as bytes that can be fetched by ranges: looked through once, unpacked beside where packed.
+"""Label files of any size as bytes that can be fetched by ranges, looked through once.
 
-What is unpacked lies beside as frames of Zstandard, of the same number of bytes each, and where each ends: writing
-costs a store ten times as much as reading, and text takes a third of its room so.
+A packed file is read where it lies, from points in it that unpacking can begin at: those are kept beside, with the
+bytes that come before each. Where a file has too few of them, it is unpacked beside as frames of Zstandard, of the same
+number of bytes each, and where each ends. Writing costs a store ten times as much as reading.
 """
 
 import struct
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 
+import msgspec
 import pyarrow as pa
 
+from framehouse.runtime import errors
 from framehouse.runtime.jobs import report as progress
-from framehouse.store.bucket import Bucket
+from framehouse.store.bucket import Bucket, MultipartWriter
+from services.conversion import deflate_points
 from services.conversion.archive import Archive, ahead
 
 PART_BYTES = 16 << 20
@@ -23,14 +28,35 @@ SMALL_PART_BYTES = 4 << 20
 STEPS = 16
 """Parts that are wanted of any dataset, so that all processes have some to read."""
 
+APART = 8 << 20
+"""Bytes of a file, at least, between two points that it can be read from."""
+TOO_FAR = 8 * APART
+"""Without a point for so long, a file is rather unpacked beside."""
+POINTS = ".points"
+"""Of the keys of objects that say where such points are."""
+
 FRAME = 4 << 20
 """Bytes of a frame before it is packed; the last one has fewer."""
 SUFFIX = ".frames"
 """Of the keys of objects that hold frames."""
 ENDS = 32 << 10
-"""Bytes fetched at the end of such an object in the hope that all there is to know of the frames is among them."""
+"""Bytes fetched at the end of such objects in the hope that all there is to know of what they hold is among them."""
 COUNT = struct.Struct("<Q")
-"""The number of frames, at the very end, after the place at which each ends."""
+"""At the very end: the number of frames, after the place at which each ends, or the bytes that say where points are."""
+
+
+class Points(msgspec.Struct, array_like=True, frozen=True):
+    """Where a packed file lies, and the points that it can be read from; the first one is its beginning."""
+
+    object: str
+    offset: int
+    stored: int
+    """Packed bytes."""
+    bits: list[int]
+    """Of the packed bytes."""
+    places: list[int]
+    """The bytes of the file that begin there. Those before them, deflate_points.WINDOW for each point but the first,
+    lie one after the other in the object that this is at the end of."""
 
 
 def unpacked(
@@ -38,30 +64,57 @@ def unpacked(
 ) -> tuple[str, int]:
     """Where the bytes of a file lie for `fetch`: object and offset, in the archive or, where packed, beside it.
 
-    What lies beside has the key `key`, and more where it is in frames; `plain` writes it without, for who reads single
-    lines. `look` is given all bytes, in order, in chunks. InvalidArgument where the file is damaged.
+    What lies beside has a key that begins with `key`; `plain` writes the file as it is, for who reads single lines.
+    `look` is given all bytes, in order, in chunks. InvalidArgument where the file is damaged.
     """
-    found, offset, _ = archive.locate(row)
-    packed = archive.entries["method"][row].as_py() != 0
-    chunks = _looked_at(ahead(archive.stream(row)), look)
-    if not packed:
-        deque(chunks, maxlen=0)
+    found, offset, stored = archive.locate(row)
+    if archive.entries["method"][row].as_py() == 0:
+        deque(_looked_at(ahead(archive.stream(row)), look), maxlen=0)
         return found, offset
-    if not plain:
-        _write_frames(archive.bucket, key + SUFFIX, chunks)
-        return key + SUFFIX, 0
-    with archive.bucket.writer(key) as writer:
-        for chunk in chunks:
-            writer.write(chunk)
-    return key, 0
+    if plain:
+        with archive.bucket.writer(key) as writer:
+            for chunk in _looked_at(ahead(archive.stream(row)), look):
+                writer.write(chunk)
+        return key, 0
+    with archive.bucket.writer(key + POINTS) as writer:
+        finder = _Finder(writer)
+        deque(_looked_at(ahead(archive.stream(row, finder.see)), look), maxlen=0)
+        points = msgspec.msgpack.encode(Points(found, offset, stored, finder.bits, finder.places))
+        writer.write(points + COUNT.pack(len(points)))
+    if not finder.is_far:
+        return key + POINTS, 0
+    _write_frames(archive.bucket, key + SUFFIX, ahead(archive.stream(row)))
+    return key + SUFFIX, 0
 
 
 def fetch(bucket: Bucket, key: str, offset: int, length: int) -> bytes:
     """Bytes of a file that lies where `unpacked` said."""
-    if not key.endswith(SUFFIX):
-        return bucket.get_range(key, offset, length)
     if not length:
         return b""
+    if key.endswith(POINTS):
+        return _from_points(bucket, key, offset, length)
+    return _from_frames(bucket, key, offset, length) if key.endswith(SUFFIX) else bucket.get_range(key, offset, length)
+
+
+def _from_points(bucket: Bucket, key: str, offset: int, length: int) -> bytes:
+    tail, size = bucket.get_tail(key, ENDS)
+    (known,) = COUNT.unpack_from(tail, len(tail) - COUNT.size)
+    if known + COUNT.size > len(tail):
+        tail = bucket.get_range(key, size - COUNT.size - known, known + COUNT.size)
+    points = msgspec.msgpack.decode(memoryview(tail)[-COUNT.size - known : -COUNT.size], type=Points)
+    first, after = bisect_right(points.places, offset) - 1, bisect_left(points.places, offset + length)
+    before = bucket.get_range(key, (first - 1) * deflate_points.WINDOW, deflate_points.WINDOW) if first else b""
+    begin, bit = divmod(points.bits[first], 8)
+    end = -(-points.bits[after] // 8) if after < len(points.bits) else points.stored
+    packed = bucket.get_range(points.object, points.offset + begin, end - begin)
+    skipped = offset - points.places[first]
+    data = deflate_points.inflate(packed, bit, before, skipped + length)
+    if len(data) < skipped + length:
+        raise errors.FailedPrecondition(f"object {points.object!r} is not what it was", reason="OBJECT_CHANGED")
+    return data[skipped:]
+
+
+def _from_frames(bucket: Bucket, key: str, offset: int, length: int) -> bytes:
     tail, size = bucket.get_tail(key, ENDS)
     (count,) = COUNT.unpack_from(tail, len(tail) - COUNT.size)
     known = (count + 1) * COUNT.size
@@ -84,6 +137,31 @@ def fetch(bucket: Bucket, key: str, offset: int, length: int) -> bytes:
 def part_bytes(total: int) -> int:
     """How large the parts of label files of `total` bytes are cut."""
     return min(PART_BYTES, max(SMALL_PART_BYTES, total // STEPS))
+
+
+class _Finder:
+    """Finds points of a file while it is unpacked, and writes what comes before each."""
+
+    def __init__(self, writer: MultipartWriter) -> None:
+        self.bits, self.places = [0], [0]
+        self.is_far = False
+        """Whether there was none for too long."""
+        self._writer = writer
+        self._packed = self._position = 0
+        self._window = b""
+
+    def see(self, packed: bytes, data: bytes) -> None:
+        """Takes the next packed bytes, and what they unpack to."""
+        window, end = self._window, self._position + len(data)
+        is_due = len(window) == deflate_points.WINDOW and end - self.places[-1] > APART
+        if is_due and not self.is_far and (start := deflate_points.last_start(packed, window, data)):
+            self.bits.append(8 * self._packed + start.bit)
+            self.places.append(end - start.left)
+            self._writer.write((window + data[: len(data) - start.left])[-deflate_points.WINDOW :])
+        self.is_far |= end - self.places[-1] > TOO_FAR
+        self._packed += len(packed)
+        self._position = end
+        self._window = (window + data[-deflate_points.WINDOW :])[-deflate_points.WINDOW :]
 
 
 def _looked_at(chunks: Iterator[bytes], look: Callable[[bytes], None]) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ shards are written apart and fit together.
 
 import itertools
 from collections.abc import Iterator
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -30,8 +31,8 @@ from framehouse.v1.dataset_pb2 import TASK_UNSPECIFIED, Task
 from services.conversion import encoding, forms, image_urls, layout, losses, pairs, selection, table_rows
 from services.conversion.columns import flatten
 from services.conversion.format import Format, Rows, WriteHead
-from services.conversion.options import check_options
-from services.conversion.registry import lookup
+from services.conversion.options import format_of
+from services.conversion.registry import lookup_written
 
 SHARD_IMAGES = 2000
 """Images whose labels are written by one step; their bytes are only referred to."""
@@ -62,17 +63,23 @@ def plan(
     strict.
     """
     head, labels, written, lost = _prepare(table, key, source_format, options, task, rows, dataset)
-    refused = [loss for loss in lost if losses.refuses(loss, options)] if options.strict else []
-    if refused:
-        raise FailedPrecondition(
-            f"as {head.format} the dataset would lose {losses.told(refused)}; choose another format, or write without "
-            "--strict to take what is done instead",
-            reason="LOSS_REFUSED",
-        )
+    if text := refusal(head.format, lost, options):
+        raise FailedPrecondition(text, reason="LOSS_REFUSED")
     schema = with_labels(written.schema, labels)
     schema = schema.with_metadata({**schema.metadata, HEAD_KEY: msgspec.json.encode(head)})
     write_batches(bucket, output_key, schema, _shards(written.replace_schema_metadata(schema.metadata), head))
     return head, lost
+
+
+def refusal(format: str, lost: list[Loss], options: WriteOptions) -> str:
+    """Why a strict export with these losses is not made; empty where it is."""
+    refused = [loss for loss in lost if losses.refuses(loss, options)] if options.strict else []
+    if not refused:
+        return ""
+    return (
+        f"as {format} the dataset would lose {losses.told(refused)}; choose another format, or write without "
+        "--strict to take what is done instead"
+    )
 
 
 def _shards(written: pa.Table, head: WriteHead) -> Iterator[pa.RecordBatch]:
@@ -94,6 +101,15 @@ def preview(
     return head, lost
 
 
+def check(table: LanceDataset, options: WriteOptions) -> str:
+    """The format's id. InvalidArgument where the options do not fit it, or the table's classes and splits."""
+    chosen = format_of(options)
+    selection.choose_labels(options, labels_of(table.schema))
+    if options.splits:
+        selection.in_splits(options, table.to_table(columns=["split"])["split"])
+    return chosen.id
+
+
 def _prepare(
     table: LanceDataset,
     key: str,
@@ -104,8 +120,7 @@ def _prepare(
     dataset: bytes = b"",
 ) -> tuple[WriteHead, LabelSchema, pa.Table, list[Loss]]:
     """The head, the labels that are written, the plan's rows, and what will be lost."""
-    chosen = lookup(options.format)
-    check_options(chosen, options)
+    chosen = format_of(options)
     classes = selection.choose_labels(options, labels_of(table.schema))
     task = selection.task_of(options, task)
     images, marks, formats = _chosen_forms(table, options)
@@ -137,19 +152,21 @@ def _prepare(
     label = np.append(classes.label_map, WITHOUT).astype(np.int32)[before]
     kept = label > REMOVED
     mine = selection.of_task(found["kind"].to_numpy(), task)
-    selected = selection.annotated(options, images["state"], found["image"].to_numpy()[kept & mine])
+    selected = selection.annotated(options, images["state"], found["image"], kept & mine)
     if not len(selected):
         raise _nothing_selected()
-    place = np.full(len(at), -1)
-    place[selected] = np.arange(len(selected))
-    stays = place[found["image"].to_numpy()] >= 0
+    there = np.zeros(len(at), bool)
+    there[selected] = True
+    stays = there[found["image"].to_numpy()]
     kept &= stays
     selection.refuse_deletions(classes, labels_of(table.schema), before[stays])
     if not np.array_equal(label, before):
         found = found.set_column(found.schema.get_field_index("label"), "label", pa.array(label, pa.int32()))
     # What is held of millions of annotations takes the room that the format needs.
-    del before, label, stays, scanned
+    del before, label, stays, scanned, there
     if len(selected) < len(at):
+        place = np.full(len(at), -1)
+        place[selected] = np.arange(len(selected))
         images = images.take(pa.array(selected))
         at = at[selected]
         normalised, encoded, renamed = (marks[selected] for marks in (normalised, encoded, renamed))
@@ -163,7 +180,7 @@ def _prepare(
     if not kept.all():
         found = found.filter(pa.array(kept))
         valued = {name: mask[kept] for name, mask in valued.items()}
-    del kept, mine, place
+    del kept, mine
     jobs.report(images.num_rows)
 
     labels = classes.labels
@@ -242,7 +259,7 @@ def _placed(images: pa.Table, chosen: Format, source_format: str) -> pa.Table:
     Of all, so that an image is called the same whichever others are written.
     """
     split = images["split"].combine_chunks()
-    same = source_format == chosen.id
+    same = source_format in (chosen.id, *chosen.spelled_by)
     spelled = pc.if_else(pc.equal(images["split_name"], ""), split, images["split_name"]) if same else split
     folder = pc.if_else(pc.equal(split, ""), chosen.default_split, pc.fill_null(spelled, split))
     # A split is one folder, whatever it is called.
@@ -272,7 +289,7 @@ def _scan(
         for name, values in (chosen.scan(flat) if chosen.scan else {}).items():
             scanned.setdefault(name, []).append(values)
         image = pa.array(flat["image"].to_numpy() + done)
-        found.append(flat.select(looked_at).add_column(0, "image", image))
+        found.append(pa.table({"image": image, **{name: _or_nulls(flat[name]) for name in looked_at}}))
         done += some.num_rows
         jobs.report(done)
     columns = {name: pa.chunked_array(chunks) for name, chunks in scanned.items()}
@@ -282,6 +299,19 @@ def _scan(
     for place, name in enumerate(("image", "kind", "label", "flags")):
         whole = whole.set_column(place, name, whole[name].combine_chunks())
     return whole, {name: np.concatenate(masks) for name, masks in valued.items()}, columns
+
+
+def _or_nulls(column: pa.ChunkedArray) -> pa.Array:
+    """The same values. Where there are none, all such columns share the room that nulls take."""
+    whole = column.combine_chunks()
+    if not len(whole) or whole.null_count < len(whole):
+        return whole
+    return _nulls(whole.type, 1 << (len(whole) - 1).bit_length()).slice(0, len(whole))
+
+
+@lru_cache(maxsize=8)
+def _nulls(type: pa.DataType, count: int) -> pa.Array:
+    return pa.nulls(count, type)
 
 
 def open_plan(bucket: Bucket, plan_key: str) -> tuple[BatchFile, WriteHead]:
@@ -294,11 +324,12 @@ def write_shard(
     bucket: Bucket, file: BatchFile, head: WriteHead, table: LanceDataset, shard: int, output_key: str
 ) -> tuple[int, int]:
     """Writes the labels of a run of images, and refers to their bytes; answers with pieces and bytes."""
-    chosen = lookup(head.format)
+    chosen = lookup_written(head.format)
     asked = head.asked()
     names = pa.Table.from_batches([file.batch(shard)])
     wanted = ["width", "height", "state", *chosen.image_columns]
-    columns = list(dict.fromkeys(("kind", "label", *chosen.columns, *(pairs.COLUMNS if head.paired else ()))))
+    own = chosen.columns_of(head.source_format, asked)
+    columns = list(dict.fromkeys(("kind", "label", *own, *(pairs.COLUMNS if head.paired else ()))))
     of_bytes = () if asked.without_images and not asked.image_urls else ("format", "orientation", "hash", "original")
     normalised, encoded = (names[name].to_numpy(zero_copy_only=False) for name in ("normalised", "encoded"))
     needed = dict.fromkeys([*wanted, *of_bytes, "normalised", *columns])
@@ -332,5 +363,5 @@ def finish(bucket: Bucket, file: BatchFile, head: WriteHead, output_key: str) ->
     with BundleWriter(bucket, output_key) as bundle:
         names = [label.name for label in labels.labels]
         bundle.facts = {"splits": head.split_counts, "classes": dict(zip(names, head.class_counts, strict=True))}
-        lookup(head.format).finish(labels, head, bundle)
+        lookup_written(head.format).finish(labels, head, bundle)
         return bundle.close()

@@ -3,7 +3,7 @@
 A snapshot is Ultralytics NDJSON without its images: their hashes say which ones they are.
 """
 
-import zlib
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from google.protobuf import empty_pb2
 from temporalio import workflow
 
 from framehouse.runtime import jobs
-from framehouse.runtime.errors import FailedPrecondition
+from framehouse.runtime.errors import FailedPrecondition, InvalidArgument
 from framehouse.runtime.jobs import step
 from framehouse.runtime.progress import Tracked
 from framehouse.runtime.writing import bundle_key, plan_archive, write_bundles
@@ -19,8 +19,9 @@ from framehouse.store.bucket import Bucket, bucket
 from framehouse.v1 import conversion_pb2, dataset_pb2, export_pb2, ingest_pb2, job_pb2
 
 STAGES = (("labels written", "shards"), ("snapshot", "bytes"))
-RANGE_BYTES = 4 << 20
-"""Of a piece, read at once."""
+UID = re.compile(r"[0-9a-f]{32}")
+RANGE_BYTES = 1 << 20
+"""Of a piece, read at once and unpacked."""
 
 
 @workflow.defn(name="SnapshotVersion")
@@ -59,13 +60,13 @@ class SnapshotVersion(Tracked):
 
 
 class Piece(NamedTuple):
-    """A run of lines in some object."""
+    """A run of lines in some object, deflated."""
 
     section: int
     separator: bytes
     object: str
     offset: int
-    size: int
+    stored_size: int
     crc32: int
 
 
@@ -75,31 +76,39 @@ class Range(NamedTuple):
     object: str
     start: int
     end: int
-    before: bytes
-    """What goes before it."""
+    before: bytes | None
+    """What goes before the piece, where it begins with this."""
     crc32: int | None
     """Of the whole piece, where it ends with this."""
 
 
 def assemble(request: export_pb2.AssembleSnapshotRequest) -> export_pb2.AssembleSnapshotResponse:
     """What `ExportService.AssembleSnapshot` promises."""
+    from isal import isal_zlib
+
     from framehouse.store.packs import fetch_ahead
 
+    if not UID.fullmatch(request.uid) or request.number < 1:
+        raise InvalidArgument(f"{request.uid!r} and {request.number} are no version of a dataset", field="uid")
+    if request.bundle_count < 0:
+        raise InvalidArgument("bundle_count is negative", field="bundle_count")
     store = bucket()
     keys = [bundle_key(request.bundle_prefix, number) for number in range(request.bundle_count)]
     pieces = _pieces(store, [*keys, request.last_bundle_key])
-    crc32 = 0
+    unpacker, crc32 = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS), 0
     with store.writer(f"versions/{request.uid}/v{request.number}.ndjson") as writer:
-        for one, data in fetch_ahead(store, _ranges(pieces)):
-            crc32 = zlib.crc32(data, crc32)
-            if one.crc32 is not None:
-                if crc32 != one.crc32:
-                    raise FailedPrecondition(
-                        f"object {one.object!r} has other bytes than were written; start the job again",
-                        reason="OBJECT_DAMAGED",
-                    )
-                crc32 = 0
-            writer.write(one.before + data)
+        for one, packed in fetch_ahead(store, _ranges(pieces)):
+            if one.before is not None:
+                unpacker, crc32 = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS), 0
+                writer.write(one.before)
+            data = unpacker.decompress(packed)
+            crc32 = isal_zlib.crc32(data, crc32)
+            if one.crc32 is not None and crc32 != one.crc32:
+                raise FailedPrecondition(
+                    f"object {one.object!r} has other bytes than were written; start the job again",
+                    reason="OBJECT_DAMAGED",
+                )
+            writer.write(data)
             jobs.report(writer.position)
     return export_pb2.AssembleSnapshotResponse(size=writer.position)
 
@@ -120,13 +129,8 @@ def _ranges(pieces: list[Piece]) -> Iterator[Range]:
     for piece in pieces:
         before = b"" if piece.section != section else piece.separator
         section = piece.section
-        end = piece.offset + piece.size
+        end = piece.offset + piece.stored_size
         for start in range(piece.offset, end, RANGE_BYTES):
             stop = min(start + RANGE_BYTES, end)
-            yield Range(
-                piece.object,
-                start,
-                stop,
-                before if start == piece.offset else b"",
-                piece.crc32 if stop == end else None,
-            )
+            is_first, is_last = start == piece.offset, stop == end
+            yield Range(piece.object, start, stop, before if is_first else None, piece.crc32 if is_last else None)

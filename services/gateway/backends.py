@@ -11,7 +11,6 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from framehouse.runtime.channels import OPTIONS, address_of
-from framehouse.runtime.errors import Unavailable
 from framehouse.runtime.telemetry import logger
 from framehouse.runtime.topology import OWNERS
 
@@ -78,13 +77,3 @@ class Backends:
         for service, owner in OWNERS.items():
             if owner == process:
                 await self._checks.set(service, _SERVING if serving else _NOT_SERVING)
-
-
-def unreachable(error: grpc.aio.AioRpcError, process: str) -> Unavailable | None:
-    """The error that names the process, where it did not answer; none where the error is its own answer.
-
-    gRPC has one code for both. What the transport reports has no metadata; what a service answers has its details.
-    """
-    if error.code() is not grpc.StatusCode.UNAVAILABLE or len(error.trailing_metadata()):
-        return None
-    return Unavailable(f"the {process} service", address_of(process), error.details() or "")

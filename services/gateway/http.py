@@ -26,13 +26,14 @@ from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
 from framehouse.runtime.access import METADATA as IDENTITY
+from framehouse.runtime.channels import unreachable
 from framehouse.runtime.errors import ServiceError, code_name
 from framehouse.runtime.handlers import status_of
 from framehouse.runtime.telemetry import RPC_SECONDS
 from framehouse.runtime.topology import OWNERS, is_client_facing, methods, scope_of
 from framehouse.store.signed_urls import PATH as IMAGES
 from services.gateway import images
-from services.gateway.backends import Backends, unreachable
+from services.gateway.backends import Backends
 from services.gateway.keys import AUTHORIZATION, Keys
 from services.gateway.openapi import describe
 from services.gateway.page import CONTENT_SECURITY_POLICY, render

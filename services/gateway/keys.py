@@ -14,11 +14,11 @@ import grpc
 from google.rpc import error_details_pb2
 
 from framehouse.runtime.access import LIFE_SECONDS, Caller, sign
+from framehouse.runtime.channels import unreachable
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import PermissionDenied, ResourceExhausted, ServiceError, Unauthenticated
 from framehouse.runtime.handlers import status_of
 from framehouse.v1 import key_pb2, key_pb2_grpc
-from services.gateway.backends import unreachable
 
 T = TypeVar("T")
 

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, cast
 import grpc
 
 from framehouse.runtime.access import METADATA as IDENTITY
+from framehouse.runtime.channels import unreachable
 from framehouse.runtime.errors import ServiceError
 from framehouse.runtime.telemetry import RPC_SECONDS, logger
 from framehouse.runtime.topology import OWNERS, is_client_facing, methods, scope_of
 from framehouse.v1 import key_pb2
-from services.gateway.backends import STATUS_DETAILS, unreachable
+from services.gateway.backends import STATUS_DETAILS
 from services.gateway.keys import AUTHORIZATION, Keys
 
 REQUEST_ID = "x-request-id"

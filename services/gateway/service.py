@@ -19,6 +19,7 @@ from services.gateway.backends import Backends
 from services.gateway.http import application
 from services.gateway.keys import Keys
 from services.gateway.proxy import Proxy, client_routes
+from services.gateway.tls import Certificate, own_certificate
 
 
 class _HttpServer(uvicorn.Server):
@@ -27,9 +28,14 @@ class _HttpServer(uvicorn.Server):
         return contextlib.nullcontext()
 
 
+async def _watch(backends: Backends, certificate: Certificate | None) -> None:
+    await asyncio.gather(backends.watch(), *([certificate.follow()] if certificate is not None else []))
+
+
 async def run() -> None:
     """Serves until SIGTERM or SIGINT; then calls in flight are finished within the drain time."""
     check_settings()
+    certificate = own_certificate()
     configure_logging("gateway", settings().log_level)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -45,25 +51,29 @@ async def run() -> None:
     reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
 
     host, port, http_port = settings().host, settings().port or PORTS["gateway"], settings().http_port
-    server.add_insecure_port(f"{host}:{port}")
+    if certificate is None:
+        server.add_insecure_port(f"{host}:{port}")
+    else:
+        server.add_secure_port(f"{host}:{port}", certificate.grpc())
     # Bound here: uvicorn leaves the process where a port is taken, without a word in the log.
     listener = socket.create_server((host, http_port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    http = _HttpServer(
-        uvicorn.Config(
-            application(backends, keys),
-            http="httptools",
-            lifespan="off",
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=int(settings().drain_seconds),
-        )
+    config = uvicorn.Config(
+        application(backends, keys),
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings().drain_seconds),
     )
+    config.load()
+    config.ssl = certificate.http if certificate is not None else None
+    http = _HttpServer(config)
     await server.start()
     await checks.set("", health_pb2.HealthCheckResponse.SERVING)
     serving_http = asyncio.ensure_future(http.serve(sockets=[listener]))
-    watching = asyncio.ensure_future(backends.watch())
+    watching = asyncio.ensure_future(_watch(backends, certificate))
     logger().info("serving", address=f"{host}:{port}", http_address=f"{host}:{http_port}")
 
     stopping = asyncio.ensure_future(stop.wait())

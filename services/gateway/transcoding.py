@@ -180,11 +180,9 @@ def read_json(message: Message, text: bytes, body: str) -> None:
         raise InvalidArgument(f"the body is not JSON: {error}") from None
     except ValueError as error:  # a number of more digits than Python reads
         raise InvalidArgument(f"the body cannot be read: {error}") from None
-    if body != "*":
-        value = {body: value}
     if not isinstance(value, dict):
         raise InvalidArgument(f"the body must be a JSON object, not {_json_type(value)}")
-    _merge(value, message)
+    _merge(value if body == "*" else {body: value}, message)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

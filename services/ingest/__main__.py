@@ -8,7 +8,7 @@ from framehouse.runtime.errors import Unavailable
 from framehouse.runtime.server import serve
 from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import bucket
-from services.ingest import collecting, issues, removals, trash, uploads, versions
+from services.ingest import cleaning, collecting, issues, removals, trash, uploads, versions
 from services.ingest.catalogue import Catalogue
 from services.ingest.datasets import DatasetService
 from services.ingest.jobs import JobService
@@ -36,6 +36,7 @@ async def main() -> None:
             partial(uploads.keep_expiring, catalogue),
             partial(issues.keep_expiring, catalogue),
             partial(collecting.keep_collecting, catalogue),
+            partial(cleaning.keep_cleaning, catalogue),
             partial(versions.keep_snapshots, catalogue),
             partial(trash.keep_purging, catalogue),
             partial(removals.keep_forgetting, catalogue),

@@ -15,6 +15,7 @@ from services.ingest.catalogue import Catalogue, DatasetRow, ImportRow, now
 from services.ingest.datasets import find, message, table_of
 from services.ingest.edits import pause
 from services.ingest.heads import Head, enter, measure
+from services.ingest.superseding import supersede
 
 ATTEMPTS = 8
 """How often the rows are merged where others change the dataset meanwhile."""
@@ -88,12 +89,13 @@ def _move(
     values["source_format"] = row.source_format or request.table.source_format
     if any(getattr(row, name) != value for name, value in values.items()):
         values |= {"revision": row.revision + 1, "update_time": now()}
-    same = update(DatasetRow).filter_by(uid=row.uid, revision=row.revision)
+    same = update(DatasetRow).filter_by(uid=row.uid, revision=row.revision, table_version=row.table_version)
     try:
         with catalogue.session() as session:
             moved = session.scalar(same.values(**values).returning(DatasetRow.uid)) is not None
             if moved:
                 enter(session, request.job, row.uid, request.tag, summary, head)
+                supersede(session, row.table_key, row.table_version, head.table_version)
     except IntegrityError:
         return False
     return moved

@@ -145,6 +145,18 @@ class TableBaseRow(Base):
 
     table_key: Mapped[str] = mapped_column(String(255), primary_key=True)
     base_key: Mapped[str] = mapped_column(String(255), primary_key=True, index=True)
+    base_version: Mapped[int | None] = mapped_column(BigInteger)
+    """The version that has these files. Null of clones that were made before it was noted."""
+
+
+class SupersededRow(Base):
+    """A version of a table was the head of a dataset until some time ago, and may still be read by who began before."""
+
+    __tablename__ = "superseded"
+
+    table_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    table_version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
 class RemovalRow(Base):

@@ -78,9 +78,10 @@ def _bind(session: Session, name: str, source: DatasetRow, row: DatasetRow) -> N
     hold = update(DatasetRow).filter_by(uid=source.uid).values(revision=DatasetRow.revision)
     if session.scalar(hold.returning(DatasetRow.uid)) is None:
         raise NotFound("dataset", name)
-    bases = select(literal(row.table_key), TableBaseRow.base_key).where(TableBaseRow.table_key == source.table_key)
-    session.execute(insert(TableBaseRow).from_select(["table_key", "base_key"], bases))
-    session.add(TableBaseRow(table_key=row.table_key, base_key=source.table_key))
+    bases = select(literal(row.table_key), TableBaseRow.base_key, TableBaseRow.base_version)
+    bases = bases.where(TableBaseRow.table_key == source.table_key)
+    session.execute(insert(TableBaseRow).from_select(["table_key", "base_key", "base_version"], bases))
+    session.add(TableBaseRow(table_key=row.table_key, base_key=source.table_key, base_version=row.table_version))
     # All that any version of it refers to: which of them this one needs is said by the table alone, which is large.
     objects = select(literal(row.table_key), literal(row.table_version), ReferenceRow.object)
     objects = objects.where(ReferenceRow.table_key == source.table_key).group_by(ReferenceRow.object)

@@ -17,7 +17,9 @@ from services.ingest.catalogue import Catalogue, DatasetRow, now
 from services.ingest.heads import enter, measure
 from services.ingest.names import dataset_parts
 
-TAKEN = "choose another name, delete it first, or say how to add to it (--add)"
+TAKEN = "choose another name, or delete it first"
+ADDING = "choose another name, delete it first, or say how to add to it (--add)"
+"""What else can be done where images are imported."""
 
 
 class DatasetService:
@@ -201,11 +203,11 @@ def find(catalogue: Catalogue, name: str, field: str = "name") -> DatasetRow:
     return row
 
 
-def refuse_taken(catalogue: Catalogue, name: str) -> None:
+def refuse_taken(catalogue: Catalogue, name: str, remedy: str = TAKEN) -> None:
     """`ALREADY_EXISTS` where a dataset has that name."""
     with contextlib.suppress(NotFound):
         find(catalogue, name)
-        raise AlreadyExists("dataset", name, TAKEN)
+        raise AlreadyExists("dataset", name, remedy)
 
 
 def table_of(row: DatasetRow) -> dataset_pb2.Table:
@@ -250,7 +252,7 @@ def publish(catalogue: Catalogue, request: ingest_pb2.PublishDatasetRequest) -> 
         with catalogue.session() as session:
             if (there := session.get(DatasetRow, request.uid)) is not None:
                 return message(there)
-        raise AlreadyExists("dataset", request.name, TAKEN) from None
+        raise AlreadyExists("dataset", request.name, ADDING) from None
     return message(row)
 
 

@@ -22,6 +22,7 @@ from services.ingest.columns import Integers, Snapshot
 from services.ingest.datasets import find, message
 from services.ingest.heads import Head
 from services.ingest.references import follow
+from services.ingest.superseding import supersede
 
 ATTEMPTS = 12
 """How often an edit is made where others change the dataset meanwhile."""
@@ -87,11 +88,12 @@ def _made_visible(catalogue: Catalogue, row: DatasetRow, planned: Edit) -> bool:
         return False
     issues = dataset_pb2.Dataset.FromString(row.summary).issues
     values = {**planned.head.values(issues), "revision": row.revision + 1, "update_time": now()}
-    same = update(DatasetRow).filter_by(uid=row.uid, revision=row.revision)
+    same = update(DatasetRow).filter_by(uid=row.uid, revision=row.revision, table_version=row.table_version)
     with catalogue.session() as session:
         moved = session.scalar(same.values(**values).returning(DatasetRow.uid)) is not None
         if moved:
             follow(session, row.table_key, row.table_version, planned.head.table_version)
+            supersede(session, row.table_key, row.table_version, planned.head.table_version)
             if planned.also:
                 planned.also(session, planned.head.table_version)
     return moved

@@ -11,13 +11,14 @@ import xxhash
 
 from framehouse.annotations.orientation import SWAPS, stored, turn_upright
 from framehouse.annotations.plan import head_of
-from framehouse.annotations.schema import ANNOTATION_COLUMNS, ANNOTATION_SCHEMA, DATASET_SCHEMA, IMAGE_FIELDS, State
+from framehouse.annotations.schema import ANNOTATION_SCHEMA, DATASET_SCHEMA, IMAGE_FIELDS, State
 from framehouse.runtime.jobs import report
 from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile
 from framehouse.store.issues import WARNING, IssueLog
 from framehouse.v1 import conversion_pb2, ingest_pb2
 from services.ingest.borders import mind_borders
+from services.ingest.layers import as_lists, one_of
 
 
 def join(bucket: Bucket, request: ingest_pb2.JoinShardsRequest) -> tuple[pa.Table, IssueLog]:
@@ -29,14 +30,15 @@ def join(bucket: Bucket, request: ingest_pb2.JoinShardsRequest) -> tuple[pa.Tabl
     media = pa.concat_tables(_whole(bucket, key) for key in request.media_keys)
     first_row = head.shard_starts[request.first_shard]
     report(1)
-    labels = [
-        table
-        for key in request.label_keys
-        if (table := _rows_between(bucket, key, request.first_shard, request.first_shard + count)).num_rows
-    ]
-    annotations = pa.concat_tables(labels) if labels else ANNOTATION_SCHEMA.empty_table()
+    layers: dict[int, list[pa.Table]] = {}
+    for key in request.label_keys:
+        layer, table = _rows_between(bucket, key, request.first_shard, request.first_shard + count)
+        if table.num_rows:
+            layers.setdefault(layer, []).append(table)
     report(2)
     issues = IssueLog()
+    labels = [pa.concat_tables(layers[layer]) for layer in sorted(layers)] or [ANNOTATION_SCHEMA.empty_table()]
+    annotations = one_of(labels, first_row, plan["path"], issues)
     usable = media["usable"]
     options = head.asked()
     as_stored = options.coordinates == conversion_pb2.COORDINATE_FRAME_STORED
@@ -46,12 +48,14 @@ def join(bucket: Bucket, request: ingest_pb2.JoinShardsRequest) -> tuple[pa.Tabl
     size = np.stack([np.asarray(pc.cast(images[name], pa.float64())) for name in ("width", "height")], axis=1)
     image = annotations["image"].to_numpy() - first_row
     annotations = mind_borders(annotations, image, size, images["path"], options.boxes, issues)
-    lists, counts = _as_lists(annotations, first_row, plan.num_rows)
+    lists, counts = as_lists(annotations, first_row, plan.num_rows)
+    del annotations, labels, layers, image  # of millions of polygons
     empty = pc.fill_null(plan["state"], int(State.UNANNOTATED)).to_numpy()
     state = np.where(counts > 0, int(State.ANNOTATED), empty).astype(np.int8)
     images = images.set_column(images.schema.get_field_index("state"), "state", pa.array(state))
     table = pa.table({**{name: images[name] for name in images.column_names}, **lists})
-    return table.select(DATASET_SCHEMA.names).cast(DATASET_SCHEMA).filter(usable), issues
+    table = table.select(DATASET_SCHEMA.names).cast(DATASET_SCHEMA)
+    return table if pc.all(usable).as_py() else table.filter(usable), issues
 
 
 def _whole(bucket: Bucket, key: str) -> pa.Table:
@@ -59,17 +63,19 @@ def _whole(bucket: Bucket, key: str) -> pa.Table:
     return pa.Table.from_batches(file.batches(), file.schema)
 
 
-def _rows_between(bucket: Bucket, key: str, first: int, end: int) -> pa.Table:
-    """The flat annotations of shards `first` to `end` in a label part, whose batches are named by shard."""
+def _rows_between(bucket: Bucket, key: str, first: int, end: int) -> tuple[int, pa.Table]:
+    """The layer of a label part, and its flat annotations of shards `first` to `end`; batches are named by shard."""
     import json
 
     file = BatchFile(bucket, key)
+    # A part that an earlier release read has no layer.
+    layer = int(file.schema.metadata.get(b"framehouse.layer", 0))
     shards = json.loads(file.schema.metadata[b"framehouse.shards"])
     wanted = [i for i, shard in enumerate(shards) if first <= shard < end]
     if not wanted:
-        return ANNOTATION_SCHEMA.empty_table()
+        return layer, ANNOTATION_SCHEMA.empty_table()
     batches = file.batches(wanted[0], wanted[-1] - wanted[0] + 1)
-    return pa.Table.from_batches(batches, file.schema).replace_schema_metadata(None)
+    return layer, pa.Table.from_batches(batches, file.schema).replace_schema_metadata(None)
 
 
 def _upright(annotations: pa.Table, media: pa.Table, first_row: int) -> pa.Table:
@@ -121,21 +127,6 @@ def _compare_sizes(plan: pa.Table, media: pa.Table, as_stored: bool, issues: Iss
         (w, h), (mw, mh) = said[row].tolist(), has[row].tolist()
         text = f"the labels say {w} × {h} pixels, the image has {mw} × {mh}; coordinates were not scaled to it"
         issues.add("IMAGE_SIZE_DIFFERS", WARNING, plan["path"][row].as_py(), text, remedy)
-
-
-def _as_lists(annotations: pa.Table, first_row: int, rows: int) -> tuple[dict[str, pa.Array], np.ndarray]:
-    """Flat annotations as one list a row for each column, and the number of annotations of each row.
-
-    The order of the annotations of one image stays as it was.
-    """
-    image = annotations["image"].to_numpy() - first_row
-    order = np.argsort(image, kind="stable")
-    if not np.array_equal(order, np.arange(len(order))):
-        annotations = annotations.take(order)
-    counts = np.bincount(image, minlength=rows)
-    offsets = pa.array(np.concatenate(([0], np.cumsum(counts))).astype(np.int32))
-    lists = {name: pa.ListArray.from_arrays(offsets, annotations[name].combine_chunks()) for name in ANNOTATION_COLUMNS}
-    return lists, counts
 
 
 def annotation_count(table: pa.Table) -> int:

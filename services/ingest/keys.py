@@ -77,7 +77,8 @@ def create(catalogue: Catalogue, request: key_pb2.CreateKeyRequest) -> key_pb2.K
         ) from error
     if expires is not None and expires <= began:
         raise InvalidArgument("expire_time is over already", field="key.expire_time")
-    secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    # Whoever holds it can tell by it whose names are its own.
+    secret = f"{PREFIX}{secrets.token_urlsafe(SECRET_BYTES)}.{user}"
     row = KeyRow(
         id=uuid.uuid4().hex,
         user=user,

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from services.ingest import look_tables
 from services.ingest.columns import Snapshot, remembered
 from services.ingest.dealing import Integers, Keys, joined, numbered
-
-Places = NDArray[np.int32]
+from services.ingest.look_tables import Places
 
 LEAST_PARTS, MOST_PARTS = 3, 9
-"""With three, a part has 22 bits at most, of which there is a table."""
+"""With three, a part has 21 bits, of which there is a table."""
 BLOCK = 1 << 20
 """Pairs that are compared at once."""
 LARGE = 1 << 16
@@ -28,6 +28,8 @@ LARGE = 1 << 16
 VALUE_SECONDS, MASK_SECONDS, BUCKET_SECONDS, PAIR_SECONDS = 1e-8, 5e-5, 5e-9, 2e-8
 """What it costs, about: each value of a part; each way for it to differ, the buckets looked at for that, and the pairs
 compared."""
+TABLE_SECONDS = 6e-10
+"""What each value of a part costs for each way to differ, in a table."""
 
 
 class Part(NamedTuple):
@@ -107,6 +109,10 @@ def linked(hashes: Keys, distance: int, parts: Sequence[Part] | None = None) -> 
         # Where many are alike most of them are found here already, and need not be compared with each other.
         neighbours = np.arange(len(hashes) - 1, dtype=np.int32)
         _compare(table, neighbours, neighbours + 1, distance, groups)
+        several = table.occupied[table.counts[table.occupied] > 1]
+        _compare_buckets(table, several, several, distance, groups)
+        while _fills(table, part):
+            table = _compare_firsts(table, part, distance, groups)
         for ours, theirs in _meetings(table, part):
             _compare_buckets(table, ours, theirs, distance, groups)
     return groups.roots()
@@ -121,7 +127,9 @@ def parted(count: int, distance: int) -> list[Part]:
     choices = []
     for number in range(LEAST_PARTS, MOST_PARTS + 1):
         radii = [(distance + 1 + place) // number - 1 for place in range(number)]
-        choices.append([Part(range(place, 64, number), radius) for place, radius in enumerate(radii) if radius >= 0])
+        # With three, a bit is left out: smaller tables are worth more.
+        bits = min(64, 21 * number)
+        choices.append([Part(range(place, bits, number), radius) for place, radius in enumerate(radii) if radius >= 0])
     return min(choices, key=lambda parts: sum(_seconds(count, part) for part in parts))
 
 
@@ -129,25 +137,55 @@ def _seconds(count: int, part: Part) -> float:
     values = 1 << len(part.bits)
     ways = sum(comb(len(part.bits), differing) for differing in range(part.radius + 1))
     buckets, pairs = min(count, values), count * count / 2 / values
-    return values * VALUE_SECONDS + ways * (MASK_SECONDS + buckets * BUCKET_SECONDS + pairs * PAIR_SECONDS)
+    way = buckets * BUCKET_SECONDS + pairs * PAIR_SECONDS
+    if len(part.bits) >= look_tables.LEAST_BITS and part.radius <= look_tables.RADIUS:
+        way = min(way, values * TABLE_SECONDS + max(0, count - values) * PAIR_SECONDS)
+    return values * VALUE_SECONDS + ways * (MASK_SECONDS + way)
+
+
+def _fills(table: Buckets, part: Part) -> bool:
+    """Whether there are so many buckets that a table is faster than to look for those that there are."""
+    if len(part.bits) < look_tables.LEAST_BITS or not 0 < part.radius <= look_tables.RADIUS:
+        return False
+    return len(table.occupied) * BUCKET_SECONDS > len(table.counts) * TABLE_SECONDS
+
+
+def _compare_firsts(table: Buckets, part: Part, distance: int, groups: Groups) -> Buckets:
+    """Compares the first hash of each bucket with those of all others that are to be; answers with what is left."""
+    width = len(part.bits)
+    digests = look_tables.digests_of(table.hashes, part.bits)
+    is_first = np.zeros(len(table.order), bool)
+    firsts = table.starts[table.occupied]
+    is_first[firsts] = True
+    places = look_tables.table_of(table.occupied, digests[firsts], width)
+    for ours, theirs in look_tables.near_in(places, distance, part.radius):
+        there = (table.counts[ours] > 0) & (table.counts[theirs] > 0)
+        _compare_any(table, table.starts[ours[there]], table.starts[theirs[there]], distance, groups)
+    others = np.flatnonzero(~is_first)
+    values = np.repeat(table.occupied, table.counts[table.occupied] - 1)
+    for ours, theirs in look_tables.near_of(places, values, digests[others], distance, part.radius):
+        there = table.counts[theirs] > 0
+        _compare_any(table, others[ours[there]], table.starts[theirs[there]], distance, groups)
+    counts = np.maximum(table.counts - 1, 0)
+    return _bucketed(table.order[others], table.hashes[others], counts)
 
 
 def _buckets(hashes: Keys, part: Part) -> Buckets:
-    values = np.zeros(len(hashes), np.int32)
-    for place, bit in enumerate(part.bits):
-        values |= ((hashes >> np.uint64(bit)) & np.uint64(1)).astype(np.int32) << place
-    order = np.argsort(values, kind="stable")
+    values = look_tables.values_of(hashes, part.bits)
+    # Of 16 bits at a time: such are not compared with each other to be sorted.
+    low = np.argsort(values.astype(np.uint16), kind="stable")
+    order = low[np.argsort((values >> 16).astype(np.uint16)[low], kind="stable")]
     counts = np.bincount(values, minlength=1 << len(part.bits)).astype(np.int32)
+    return _bucketed(order, hashes[order], counts)
+
+
+def _bucketed(order: Integers, hashes: Keys, counts: Places) -> Buckets:
     starts = (np.cumsum(counts) - counts).astype(np.int32)
-    return Buckets(order, hashes[order], np.flatnonzero(counts).astype(np.int32), starts, counts)
+    return Buckets(order, hashes, np.flatnonzero(counts).astype(np.int32), starts, counts)
 
 
 def _meetings(table: Buckets, part: Part) -> Iterator[tuple[Places, Places]]:
-    """The buckets, side by side, whose values of the part differ in `part.radius` bits or fewer."""
-    several = table.occupied[table.counts[table.occupied] > 1]
-    yield several, several
-    if not part.radius:
-        return
+    """The buckets, side by side, whose values of the part differ in `part.radius` bits or fewer, but not in none."""
     there = table.counts > 0
     for highest in range(len(part.bits)):
         # Of two values that differ in this bit and lower ones, one has a 0 there.
@@ -182,6 +220,11 @@ def _compare(table: Buckets, one: NDArray[Any], other: NDArray[Any], distance: i
     """Links those that are near each other, of pairs of places in the order."""
     near = (np.bitwise_count(table.hashes[one] ^ table.hashes[other]) <= distance) & (one < other)
     groups.link(table.order[one[near]], table.order[other[near]])
+
+
+def _compare_any(table: Buckets, one: NDArray[Any], other: NDArray[Any], distance: int, groups: Groups) -> None:
+    """The same, whichever of a pair comes first."""
+    _compare(table, np.minimum(one, other), np.maximum(one, other), distance, groups)
 
 
 def _compare_large(table: Buckets, ours: Integers, theirs: Integers, distance: int, groups: Groups) -> None:

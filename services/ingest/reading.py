@@ -21,7 +21,7 @@ STAGES = (("index", "files"), ("images", "images"), ("labels", "parts"), ("join"
 
 SHARDS_A_JOIN = 16
 """Shards, at most, whose rows become one fragment of the table."""
-IMAGES_A_JOIN = 8000
+IMAGES_A_JOIN = 16000
 """Images, some, whose rows do: shards of images without bytes are larger than others."""
 DEFAULT_MIN_SIDE = 28
 DEFAULT_MAX_SIDE = 4096

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from framehouse.runtime.errors import FailedPrecondition
+from framehouse.runtime.errors import FailedPrecondition, InvalidArgument
 from framehouse.store.bucket import bucket
 from framehouse.store.frames import write_batches
 from framehouse.v1 import dataset_pb2
@@ -15,11 +16,19 @@ SCHEMA = pa.schema([pa.field("row", pa.int64(), nullable=False)])
 
 def select_images(catalogue: Catalogue, request: dataset_pb2.SelectImagesRequest) -> dataset_pb2.SelectImagesResponse:
     """Writes the numbers of the rows, ascending. `FailedPrecondition` with NOTHING_SELECTED where there are none."""
-    rows = np.flatnonzero(select(request.table.key, request.table.version, request.filter, catalogue))
+    try:
+        rows = np.flatnonzero(select(request.table.key, request.table.version, request.filter, catalogue))
+    except InvalidArgument as error:
+        raise error.within("write") from None
     if not len(rows):
         raise FailedPrecondition(
             f"the filter {request.filter!r} selects no image; ListImages shows what a filter selects",
             reason="NOTHING_SELECTED",
         )
-    write_batches(bucket(), request.output_key, SCHEMA, [pa.record_batch([pa.array(rows, pa.int64())], schema=SCHEMA)])
+    if request.output_key:
+        _write(rows, request.output_key)
     return dataset_pb2.SelectImagesResponse(image_count=len(rows))
+
+
+def _write(rows: NDArray[np.int64], key: str) -> None:
+    write_batches(bucket(), key, SCHEMA, [pa.record_batch([pa.array(rows, pa.int64())], schema=SCHEMA)])

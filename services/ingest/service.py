@@ -52,7 +52,7 @@ class IngestService:
             raise InvalidArgument("max_side is negative; 0 normalises nothing", field="max_side")
         check_tag(request.tag)
         if request.add == ingest_pb2.ADD_POLICY_UNSPECIFIED:
-            await asyncio.to_thread(datasets.refuse_taken, self._catalogue, name)
+            await asyncio.to_thread(datasets.refuse_taken, self._catalogue, name, datasets.ADDING)
         job = await jobs.start(
             "ImportDataset",
             request,

@@ -25,6 +25,7 @@ from services.ingest.catalogue import (
     ImportRow,
     RemovalRow,
     StarRow,
+    SupersededRow,
     TableBaseRow,
     VersionRow,
     now,
@@ -126,6 +127,7 @@ def _remove(catalogue: Catalogue, row: DatasetRow) -> bool:
             session.execute(delete(table).filter_by(dataset=row.uid))
         release(session, row.table_key)
         tables = _free(session, row.table_key)
+        session.execute(delete(SupersededRow).where(SupersededRow.table_key.in_(tables)))
         # What imports had to say is asked for by the images that came in by them, of clones too.
         uids = [key.removeprefix("tables/").removesuffix(".lance") for key in tables]
         told = delete(ImportRow).where(ImportRow.dataset.in_(uids)).returning(ImportRow.job)

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from framehouse.runtime.config import settings
-from services.media import containers, findings, headers
+from services.media import containers, findings
 from services.media.findings import Remark, Unusable
 from services.media.pixels import PREVIEW_SIDE, Form, decode, forms_of, one_large, scaled
 
@@ -89,10 +89,6 @@ def look(data: bytes, *, min_side: int, preview: bool, max_side: int | None = No
     with None nothing. A JPEG whose coded stream has wrong bits but is complete is not told from a sound one: the
     decoder carries on, as viewers do.
     """
-    if not preview and (found := headers.plain(data)) is not None:
-        format, width, height = found
-        findings.check_size(width, height, min_side)
-        return Picture(format, width, height, None, None, None, ())
     _remarks.texts = []
     try:
         return _look(data, min_side, preview, max_side)

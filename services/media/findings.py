@@ -55,6 +55,20 @@ def too_large(size: int) -> Unusable:
     )
 
 
+def missing() -> Unusable:
+    """The refusal of an image without bytes and of unknown size."""
+    return Unusable(
+        "IMAGE_MISSING",
+        "there are labels for this image, but the archive does not hold it and they do not say its size",
+        "add the image to the archive",
+    )
+
+
+def damaged_entry(damage: str) -> Unusable:
+    """The refusal of bytes that the archive does not give out as they were put in."""
+    return Unusable("ENTRY_DAMAGED", f"the entry is damaged: {damage}", "make or send the archive again")
+
+
 def empty() -> Unusable:
     return Unusable("IMAGE_UNREADABLE", "the file is empty (0 bytes)", "send it again")
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from PIL import Image, ImageFile
 
 from services.media.looks import look_of
+from services.media.shrinking import shrunk
 
 PREVIEW_SIDE = 256
 """Pixels of a preview's longest side; a smaller image keeps its size."""
@@ -94,7 +95,7 @@ def forms_of(
     small = _eight_bits(pixels)
     target = scaled(*full, PREVIEW_SIDE)
     if small.size != target:
-        small = small.resize(target, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        small = shrunk(small, target)
     if small.mode == "F":
         small = _stretched(small)
     if turn is not None:

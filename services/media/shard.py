@@ -26,7 +26,16 @@ from framehouse.v1 import ingest_pb2, media_pb2
 from services.media import contents
 from services.media.contents import Known
 from services.media.decode import Picture, is_expected, look
-from services.media.findings import Remark, Unusable, check_size, extension_differs, too_large
+from services.media.findings import (
+    Remark,
+    Unusable,
+    check_size,
+    damaged_entry,
+    extension_differs,
+    missing,
+    too_large,
+)
+from services.media.measuring import measure_shard
 
 IN_FLIGHT = 4
 """Images of one shard that are with the decoders at once."""
@@ -71,14 +80,13 @@ def process_shard(
     plan = BatchFile(bucket, request.plan_key).batch(request.shard)
     if plan["object"].null_count == plan.num_rows:
         return _without_bytes(bucket, plan, request)
+    if request.depth == media_pb2.MEDIA_DEPTH_HEADER:
+        return _headers_alone(bucket, plan, request)
     records: list[Record] = plan.to_pylist()
     log = IssueLog()
     rows: list[Record] = [{"usable": False} for _ in records]
     wanted = _wanted(records, rows, log)
-    full = request.depth != media_pb2.MEDIA_DEPTH_HEADER
-    known: dict[str, Known] = {}
-    if full:
-        known = contents.look_up(look_up, [records[i] for i in wanted], request.max_side, request.derived_key)
+    known = contents.look_up(look_up, [records[i] for i in wanted], request.max_side, request.derived_key)
     found: list[ingest_pb2.Content] = []
     byte_count = 0
     with ExitStack() as stack:
@@ -93,8 +101,7 @@ def process_shard(
             if isinstance(result, Picture):
                 row = _row(records[i], entry, result, digest)
                 derived.keep(result, row)
-                if full:
-                    found.append(contents.content(row, result.remarks))
+                found.append(contents.content(row, result.remarks))
             else:
                 row = dict(result.row)
             _remark(log, path, row["format"], result.remarks)
@@ -125,14 +132,23 @@ def _without_bytes(
     )
 
 
-def _missing(log: IssueLog, record: Record) -> None:
-    log.add(
-        "IMAGE_MISSING",
-        ERROR,
-        _name(record),
-        "there are labels for this image, but the archive does not hold it and they do not say its size",
-        "add the image to the archive",
+def _headers_alone(
+    bucket: Bucket, plan: pa.RecordBatch, request: media_pb2.ProcessShardRequest
+) -> media_pb2.ProcessShardResponse:
+    """A shard of images of which only the sizes are asked for."""
+    log = IssueLog()
+    batch, byte_count = measure_shard(bucket, plan, request.min_side, log)
+    write_batches(bucket, request.output_key, MEDIA_SCHEMA, [batch])
+    return media_pb2.ProcessShardResponse(
+        image_count=pc.sum(batch["usable"]).as_py() or 0,
+        byte_count=byte_count,
+        issues=log.save(bucket, request.output_key),
     )
+
+
+def _missing(log: IssueLog, record: Record) -> None:
+    refusal = missing()
+    log.add(refusal.code, ERROR, _name(record), refusal.message, refusal.remedy)
 
 
 def _wanted(records: list[Record], rows: list[Record], log: IssueLog) -> list[int]:
@@ -159,19 +175,16 @@ def _looks(
     request: media_pb2.ProcessShardRequest,
 ) -> Iterator[Looked]:
     """What becomes of each wanted row, in the order in which the images lie in the archive."""
-    full = request.depth != media_pb2.MEDIA_DEPTH_HEADER
 
     def examine(data: bytes) -> Result:
         try:
-            return look(data, min_side=request.min_side, preview=full, max_side=request.max_side)
+            return look(data, min_side=request.min_side, preview=True, max_side=request.max_side)
         except Unusable as refusal:
             return refusal
 
     def begin(entry: Entry, digest: str) -> Result | Future[Result]:
         if entry.damage:
-            return Unusable("ENTRY_DAMAGED", f"the entry is damaged: {entry.damage}", "make or send the archive again")
-        if not full:
-            return examine(entry.data)  # sooner done than given to a thread
+            return damaged_entry(entry.damage)
         if digest not in known:
             return decoders().submit(examine, entry.data)
         row = known[digest].row

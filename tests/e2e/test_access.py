@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import time
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -25,12 +26,15 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from temporalio.client import Client as TemporalClient
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
 from framehouse.cli.stack.control import running_stack
 from framehouse.cli.stack.state import StackInfo
 from framehouse.client import Client, FramehouseError
 from framehouse.client.errors import NotFound, PermissionDenied, ResourceExhausted, Unauthenticated
 from framehouse.runtime.access import METADATA, Caller
+from framehouse.runtime.jobs import OWNER
 from framehouse.runtime.topology import is_client_facing, methods, scope_of
 from framehouse.v1 import annotation_pb2, dataset_pb2, ingest_pb2, key_pb2
 from services.gateway.openapi import path_of
@@ -333,6 +337,32 @@ def test_lists_show_what_is_ones_own(suite: Suite, ben: Client, names: dict[str,
     assert listed["datasets"] == []
     assert http(suite, "GET", "/v1/" + names["users/*/datasets/*"], suite.secrets["ben"])[0] == 404
     assert http(suite, "GET", "/v1/" + names["users/*/datasets/*"], suite.secrets["ann"])[0] == 200
+
+
+async def test_ones_own_jobs_are_found_among_any_number_of_others(suite: Suite, names: dict[str, str]) -> None:
+    server = await TemporalClient.connect(suite.info.addresses["temporal"])
+    for _ in range(30):
+        other = await server.start_workflow(
+            "ExportDataset",
+            id=uuid.uuid4().hex,
+            task_queue="nobody",
+            memo={"kind": 2, "target": "users/ben/datasets/cars", "owner": "ben"},
+            search_attributes=TypedSearchAttributes([SearchAttributePair(OWNER, "ben")]),
+        )
+        await other.terminate()
+    found: list[str] = []
+    token = ""
+    while True:
+        _, _, page = await asyncio.to_thread(
+            http, suite, "GET", f"/v1/jobs?pageSize=1&pageToken={token}", suite.secrets["ann"]
+        )
+        found += [job["name"] for job in page["jobs"]]
+        token = page["nextPageToken"]
+        if not token:
+            break
+        assert page["jobs"], "a page without jobs that is not the last"
+    assert names["jobs/*"] in found
+    assert len(set(found)) == len(found)
 
 
 def test_what_is_public_can_be_read_and_cloned_but_not_changed(suite: Suite, ann: Client, ben: Client) -> None:

@@ -143,7 +143,7 @@ def free_port() -> int:
 
 
 async def test_what_is_missing_is_named(lonely_ingest: str) -> None:
-    async with channels.open_channel(lonely_ingest) as channel:
+    async with channels.open_channel(lonely_ingest, "ingest") as channel:
         await channel.channel_ready()
         with pytest.raises(grpc.aio.AioRpcError) as store:
             upload = ingest_pb2.CreateUploadRequest(file_name="big.zip", size=1 << 30)

@@ -5,20 +5,27 @@ import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 import urllib3
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.rpc import code_pb2, error_details_pb2
+from grpc_status import rpc_status
 
+from framehouse.cli.stack.state import StackInfo
 from framehouse.client import Client
 from framehouse.client.errors import FailedPrecondition, InvalidArgument, NotFound
 from framehouse.runtime import errors
+from framehouse.runtime.recipes import laid_over
 from framehouse.store.bucket import Bucket
-from framehouse.v1 import conversion_pb2, export_pb2, recipe_pb2
+from framehouse.v1 import conversion_pb2, export_pb2, export_pb2_grpc, recipe_pb2
+from framehouse.v1.conversion_pb2 import WriteOptions
 from services.export import records
-from services.export.requests import laid_over
 from services.ingest.catalogue import Catalogue
 from services.ingest.recipes import RecipeService
+from tests.conftest import Framehouse
 from tests.samples import draw_dataset
 from tests.services import catalogues
 
@@ -182,6 +189,42 @@ def test_what_cannot_be_exported_is_refused(client: Client, shapes: str) -> None
         client.export_dataset(shapes, recipe="none")
     with pytest.raises(NotFound, match="version"):
         client.export_dataset(f"{shapes}@7", FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("write", "field", "says"),
+    [
+        ({}, "write.format", "ListFormats"),
+        ({"format": "ultralytics-detekt"}, "write.format", "did you mean ultralytics-detect"),
+        ({"format": FORMAT, "filter": "split = val AND wide > 5"}, "write.filter", "column 17"),
+        ({"format": FORMAT, "filter": "label:cirkle"}, "write.filter", "did you mean 'circle'"),
+        ({"format": FORMAT, "splits": ["tset"]}, "write.splits", "train, val"),
+        ({"format": FORMAT, "labels": ["cirkle"]}, "write.labels", "near are circle"),
+        ({"format": FORMAT, "voc": {"keep_empty": True}}, "write.voc.keep_empty", "no option voc.keep_empty"),
+        ({"format": FORMAT, "image_format": "gif"}, "write.image_format", "jpeg"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_there_is_a_job(
+    stack: StackInfo, shapes: str, write: dict[str, Any], field: str, says: str
+) -> None:
+    request = export_pb2.ExportDatasetRequest(dataset=f"{PARENT}/datasets/{shapes}", write=WriteOptions(**write))
+    with grpc.insecure_channel(stack.address) as channel, pytest.raises(grpc.RpcError) as caught:
+        export_pb2_grpc.ExportServiceStub(channel).ExportDataset(request)
+    status, wrong = rpc_status.from_call(caught.value), error_details_pb2.BadRequest()
+    assert any(detail.Unpack(wrong) for detail in status.details)
+    assert (status.code, wrong.field_violations[0].field) == (code_pb2.INVALID_ARGUMENT, field)
+    assert says in status.message
+
+
+def test_a_recipe_is_tried_without_writing(client: Client, shapes: str, framehouse: Framehouse) -> None:
+    client.create_recipe(shapes, "image-dir", strict=True, filter="split = val")
+    there = client.preview_loss(shapes, recipe=shapes)
+    of_val = sum(split.image_count for split in client.get_dataset(shapes).splits if split.split == "val")
+    assert (there.format, there.image_count, there.losses[0].subject) == ("image-dir", of_val, "box")
+    assert "would lose box" in there.refusal
+    assert not client.preview_loss(shapes, FORMAT, recipe=shapes).refusal
+    done = framehouse("export", shapes, "--recipe", shapes, "--dry-run")
+    assert (done.returncode, "box" in done.stdout, "would lose box" in done.stderr) == (1, True, True)
 
 
 def test_options_are_laid_over_a_recipe_field_by_field() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from framehouse.client import names
 from framehouse.runtime import access
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated
@@ -30,7 +31,8 @@ def listed(catalogue: Catalogue, user: str, **fields: Any) -> list[str]:
 def test_a_secret_is_told_once_and_kept_as_a_hash(each_catalogue: Catalogue) -> None:
     made = create(each_catalogue, "ann", display_name="laptop")
     assert made.secret.startswith(made.prefix)
-    assert len(made.secret) == len("fh_") + 43
+    assert len(made.secret) == len("fh_") + 43 + len(".ann")
+    assert names.own_user(made.secret) == "users/ann"
     (found,) = keys.list_keys(each_catalogue, key_pb2.ListKeysRequest(parent="users/ann")).keys
     assert (found.secret, found.display_name, found.prefix) == ("", "laptop", made.prefix)
     with each_catalogue.session() as session:

@@ -237,7 +237,7 @@ def bundles(bucket: Bucket, prefix: str) -> list[str]:
     with BundleWriter(bucket, keys[3]) as last:
         for section, data in ((1, b"["), (3, b"]["), (5, b"]")):
             last.piece("all.json", section, data)
-    assert last.close() == (3, 4)
+    assert last.close()[0] == 3
     assert read_bundle(bucket, keys[0]).num_rows == 8
     return keys
 

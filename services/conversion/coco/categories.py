@@ -45,10 +45,11 @@ def read_categories(archive: Archive, files: list[File], issues: IssueLog) -> La
                 name = f"{name} ({number})"
             used.add(name)
             position.setdefault(name, len(position))
-            if name not in labels:
-                labels[name] = _label(name, category)
-                if extra := {key: value for key, value in category.items() if key not in MAPPED}:
-                    extras[name] = extra
+            label = _label(name, category)
+            if labels.setdefault(name, label) is not label:
+                _unite(labels[name], label, file, issues)
+            if extra := {key: value for key, value in category.items() if key not in MAPPED}:
+                extras[name] = extra | extras.get(name, {})  # what the first file says stays
             file.categories[number] = position[name]
         members = sorted(COMPANIONS & set(file.outline.members))
         splits.setdefault(file.split_name, {member: file.decode(archive.bucket, member, Any) for member in members})
@@ -74,6 +75,18 @@ def _label(name: str, category: dict[str, Any]) -> Label:
         for begin, end in edges:
             label.edges.append(KeypointEdge(**{"from": begin - first, "to": end - first}))
     return label
+
+
+def _unite(ours: Label, other: Label, file: File, issues: IssueLog) -> None:
+    """What another file says of a category beside what is known."""
+    ours.parent, ours.color = ours.parent or other.parent, ours.color or other.color
+    if not ours.keypoints:
+        ours.keypoints.extend(other.keypoints)
+    if not ours.edges:
+        ours.edges.extend(other.edges)
+    if other.keypoints and list(other.keypoints) != list(ours.keypoints):
+        text = f"the keypoints of category {ours.name} are others than in another file; those of the first were kept"
+        issues.add("KEYPOINTS_DIFFER", WARNING, file.path, text, "give all files the same categories")
 
 
 def _is_edge(edge: Any) -> bool:

@@ -26,11 +26,15 @@ MAX_FILES = 64
 """JSON files that are looked at, the largest first."""
 
 TASKS = ("instances", "person_keypoints", "panoptic", "stuff", "captions", "labels", "image_info")
-"""What files are called; of an archive with several tasks the first of these is taken where nobody says which."""
+"""What files are called; the first of these is the likeliest."""
 TELLING = (("panoptic", b'"segments_info"'), ("captions", b'"caption"'), ("person_keypoints", b'"keypoints"'))
 """Keys that tell the task of a file whose name does not."""
 MEMBERS = {"images", "annotations", "categories"}
-NEEDED = {"captions": {"images", "annotations"}, "image_info": {"images"}}
+NEEDED = {
+    "captions": {"images", "annotations"},
+    "image_info": {"images"},
+    "stuff": {"images", "categories"},  # pixelmaps may say the rest
+}
 """Members that a task's file must have, where it is not all three."""
 COMPANIONS = {"info", "licenses"}
 
@@ -60,6 +64,7 @@ class File:
     """Object that its unpacked bytes lie in."""
     offset: int
     outline: Outline
+    task: str
     categories: dict[int | str, int] = field(default_factory=dict)
     """Label of each category id."""
 
@@ -159,12 +164,23 @@ def find_files(archive: Archive, task: str, issues: IssueLog) -> list[File]:
     for file in likely:
         if file not in chosen:
             text = f"this file is of another task than {task}; it was not read"
-            remedy = "import it as the format of its task"
+            remedy = "import it as the format of its task, or the archive as coco"
             issues.add("FILE_OF_OTHER_TASK", INFO, archive.path(file.row), text, remedy)
-    needed = NEEDED.get(task, MEMBERS)
+    return _complete(archive, [(file.row, task) for file in chosen], task, issues)
+
+
+def find_all_files(archive: Archive, issues: IssueLog) -> list[File]:
+    """The same of all tasks, in the order of TASKS."""
+    likely = sorted(likely_files(archive), key=lambda file: TASKS.index(file.task))
+    return _complete(archive, [(file.row, file.task) for file in likely], TASKS[0], issues)
+
+
+def _complete(archive: Archive, chosen: list[tuple[int, str]], wanted: str, issues: IssueLog) -> list[File]:
+    """Those of some files (row in the archive, task) that have what a file of the task must have."""
     files = []
-    for n, likely_file in enumerate(chosen):
-        found = _outline(archive, likely_file.row, n)
+    for n, (row, task) in enumerate(chosen):
+        found = _outline(archive, row, task, n)
+        needed = NEEDED.get(task, MEMBERS)
         if set(found.outline.members) >= needed:
             files.append(found)
         elif MEMBERS & set(found.outline.members):
@@ -174,15 +190,16 @@ def find_files(archive: Archive, task: str, issues: IssueLog) -> list[File]:
             issues.add("FILE_INCOMPLETE", WARNING, found.path, text, remedy)
     if not files:
         names = ", ".join(archive.path(row) for row in archive.with_extension("json")[:5].tolist()) or "no JSON file"
+        needed = NEEDED.get(wanted, MEMBERS)
         raise errors.InvalidArgument(
             f"no JSON file with {', '.join(sorted(needed))} was found (there is {names}); a COCO dataset has "
-            f"`annotations/{task}_<split>.json`",
+            f"`annotations/{wanted}_<split>.json`",
             reason="COCO_FILE_MISSING",
         )
     return files
 
 
-def _outline(archive: Archive, row: int, n: int) -> File:
+def _outline(archive: Archive, row: int, task: str, n: int) -> File:
     """Outlines a file in one pass; a packed one is unpacked beside, so that its parts can be fetched."""
     path = archive.path(row)
     split, spelled = split_of(path)
@@ -192,4 +209,4 @@ def _outline(archive: Archive, row: int, n: int) -> File:
         outline.close()
     except Malformed as error:
         raise invalid(path, error.line, str(error)) from error
-    return File(path, split, spelled, key, offset, outline)
+    return File(path, split, spelled, key, offset, outline, task)

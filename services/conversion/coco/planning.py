@@ -31,6 +31,11 @@ SMALL_PART_BYTES = 4 << 20
 STEPS = 16
 """Parts that are wanted of any dataset, so that all processes have some to read."""
 
+RASTER_PART_BYTES = 512 << 10
+"""Of JSON whose images have a PNG file each: some hundred of them."""
+LAYERS = ("person_keypoints", "instances", "stuff", "panoptic", "labels", "captions", "image_info")
+"""Tasks, those first whose annotations stay where others say the same: a skeleton has the id of its object."""
+
 CATEGORIES_KEY = b"framehouse.categories"
 
 
@@ -43,11 +48,7 @@ class Detail(msgspec.Struct, frozen=True):
     """Line of the file that it begins in."""
     rasters: str = ""
     """Key of the object that says where the PNG files of the images lie, where a task has some."""
-
-
-def plan(archive: Archive, task: str, issues: IssueLog) -> ReadPlan:
-    """Finds files, images, categories and parts. InvalidArgument where there is no such file or one is no JSON."""
-    return plan_files(archive, find_files(archive, task, issues), issues)
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,35 +58,41 @@ class Rasters:
     rows: Integers
     """In the archive."""
     keys: dict[str, str]
-    """For each JSON file the object that says where those of its images lie."""
+    """For each JSON file that has some the object that says where those of its images lie."""
 
 
-def plan_files(
-    archive: Archive,
-    files: list[File],
-    issues: IssueLog,
-    part_bytes: int = 0,
-    rasters: Rasters | None = None,
-) -> ReadPlan:
-    """The same for files that are known, in parts of at most `part_bytes` (0: PART_BYTES)."""
-    part_bytes = part_bytes or PART_BYTES
+NO_RASTERS = Rasters(np.zeros(0, np.int64), {})
+
+
+def plan(archive: Archive, task: str, issues: IssueLog) -> ReadPlan:
+    """Finds files, images, categories and parts. InvalidArgument where there is no such file or one is no JSON."""
+    return plan_files(archive, find_files(archive, task, issues), issues)
+
+
+def plan_files(archive: Archive, files: list[File], issues: IssueLog, rasters: Rasters = NO_RASTERS) -> ReadPlan:
+    """The same for files that are known, of one task or of several.
+
+    Parts of files with PNG files are smaller, for these take far longer.
+    """
     labels = read_categories(archive, files, issues)
-    images, lookups = read_images(archive, files, rasters.rows if rasters else np.zeros(0, np.int64), issues)
+    images, lookups = read_images(archive, files, rasters.rows, issues)
     spans = [file.outline.members.get("annotations") for file in files]
     total = sum(span.end - span.start for span in spans if span)
-    size = min(part_bytes, max(SMALL_PART_BYTES, total // STEPS))
+    size = min(PART_BYTES, max(SMALL_PART_BYTES, total // STEPS))
     parts = []
     for n, (file, span, (ids, rows)) in enumerate(zip(files, spans, lookups, strict=True)):
         if span is None:
             continue
         key = f"{archive.scratch.rstrip('/')}/lookup-{n}"
         _write_lookup(archive.bucket, key, ids, rows, file.categories)
-        for piece in file.outline.parts("annotations", size):
+        shown = rasters.keys.get(file.path, "")
+        detail = Detail(key, 0, shown, file.task)
+        for piece in file.outline.parts("annotations", min(size, RASTER_PART_BYTES) if shown else size):
             if piece.end - piece.start > 2:
-                detail = msgspec.json.encode(
-                    Detail(key, piece.line, rasters.keys.get(file.path, "") if rasters else "")
-                ).decode()
-                parts.append(Part(file.path, file.key, file.offset + piece.start, piece.end - piece.start, detail))
+                text = msgspec.json.encode(msgspec.structs.replace(detail, line=piece.line)).decode()
+                where = file.offset + piece.start
+                layer = LAYERS.index(file.task)
+                parts.append(Part(file.path, file.key, where, piece.end - piece.start, text, layer))
     return ReadPlan(images, labels, parts)
 
 

@@ -73,12 +73,13 @@ class Records:
     """Row in the plan."""
     label: Integers
     """-1 for none."""
-    data: bytes
     offset: int
     """Of the part in its object."""
     problems: Problems
-    wants_shapes: bool
-    """Whether rings and masks are wanted; else they are only read where a box has to be made of them."""
+    wants_rings: bool
+    """Whether rings are wanted; else they are only read where a box has to be made of them."""
+    wants_masks: bool
+    """Likewise."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -89,16 +90,15 @@ class Records:
 
     def columns(self) -> dict[str, Any]:
         """The annotation columns that records of all tasks have."""
-        records, data = self.records, self.data
+        records = self.records
+        texts = [record.attributes for record in records]
         return {
             "annotation_id": self._ids(),
             "label": self.label,
             "flags": np.array([int(Flag.CROWD) if record.iscrowd else 0 for record in records], np.int32),
-            "score": pa.array([record.score for record in records], pa.float64()) if b'"score"' in data else None,
+            "score": pa.array([record.score for record in records], pa.float64()),
             "area": pa.array([record.area for record in records], pa.float64()),
-            "attributes": pa.array([attributes_text(record.attributes) for record in records], pa.string())
-            if b'"attributes"' in data
-            else None,
+            "attributes": pa.array(map(attributes_text, texts), pa.string()) if any(map(len, texts)) else None,
         }
 
     def _ids(self) -> Integers:
@@ -148,8 +148,8 @@ def read_records(source: LabelSource, issues: IssueLog, reads: frozenset[str]) -
         at = np.flatnonzero(kept)
         records = [records[i] for i in at.tolist()]
         position, image, label = position[at], image[at], label[at]
-    wants_shapes = source.wants("rings", "rle", "visibility")
-    return Records(records, position, image, label, data, part.offset, problems, wants_shapes)
+    wants_rings, wants_masks = source.wants("rings"), source.wants("rle")
+    return Records(records, position, image, label, part.offset, problems, wants_rings, wants_masks)
 
 
 def _decode_each(data: bytes, problems: Problems) -> tuple[list[Record], list[int]]:

@@ -7,6 +7,7 @@ Measured on 85 MB with 8.4 million coordinates: this way 0.6 s, pyarrow.json 0.8
 of segmentation nor attributes), msgspec with typed lists 2.6 s.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -57,20 +58,20 @@ class Keypoints(NamedTuple):
 def read_shapes(found: Records, excused: NDArray[np.bool_] | None = None) -> Shapes:
     """The shapes of records; one that has none is told, unless it is excused."""
     records, count = found.records, len(found)
-    shapes = [bytes(record.segmentation) for record in records]
-    opening = np.frombuffer(b"".join([shape[:1] or b"n" for shape in shapes]), np.uint8)
+    shapes = [record.segmentation for record in records]
+    opening, sizes = _beginnings(shapes)
     is_list, is_object = opening == ord("["), opening == ord("{")
-    boxes = read_boxes([bytes(record.bbox) for record in records])
+    boxes = read_boxes([record.bbox for record in records])
     without = np.asarray(np.isnan(boxes).any(axis=1))
-    looked_at = without | found.wants_shapes
-    rings = _read_rings(shapes, np.flatnonzero(is_list & looked_at), found)
+    listed, packed = without | found.wants_rings, without | found.wants_masks
+    rings = _read_rings(shapes, np.flatnonzero(is_list & listed), found)
     ring_counts = np.bincount(rings.owner, minlength=count)
-    rle, rle_size, mask_boxes, is_mask = _read_masks(shapes, np.flatnonzero(is_object & looked_at), found)
+    rle, rle_size, mask_boxes, is_mask = _read_masks(shapes, np.flatnonzero(is_object & packed), found)
     is_polygon = ring_counts > 0
-    if not looked_at.all():
-        filled = np.array([len(shape) > len("[[]]") for shape in shapes], bool)
-        is_polygon |= is_list & filled & ~looked_at
-        is_mask |= is_object & filled & ~looked_at
+    if not (listed & packed).all():
+        filled = sizes > len("[[]]")
+        is_polygon |= is_list & filled & ~listed
+        is_mask |= is_object & filled & ~packed
     if without.any():
         computed = geometry.ring_envelopes(rings, count)
         computed = np.where(np.isnan(computed), mask_boxes, computed)
@@ -96,7 +97,14 @@ def read_shapes(found: Records, excused: NDArray[np.bool_] | None = None) -> Sha
     return Shapes(columns, ~shapeless, ~(shapeless & (missing | flat)))
 
 
-def _read_rings(shapes: list[bytes], at: Integers, found: Records) -> geometry.Rings:
+def _beginnings(texts: Sequence[bytes]) -> tuple[NDArray[np.uint8], Integers]:
+    """The first byte of each text, 0 where it has none, and the number of its bytes."""
+    sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+    joined = np.frombuffer(b"".join([*texts, b"\0"]), np.uint8)
+    return np.where(sizes > 0, joined[geometry.starts(sizes)[:-1]], 0), sizes
+
+
+def _read_rings(shapes: Sequence[bytes], at: Integers, found: Records) -> geometry.Rings:
     """The rings of the shapes that are lists; one that is no ring is told and left out."""
     texts = [shapes[i] for i in at.tolist()]
 
@@ -119,7 +127,7 @@ def _read_rings(shapes: list[bytes], at: Integers, found: Records) -> geometry.R
     return geometry.Rings(values, geometry.starts(sizes[good]), at[runs.item[good]])
 
 
-def _parse(texts: list[bytes], tell: Any) -> numbers.Runs:
+def _parse(texts: Sequence[bytes], tell: Any) -> numbers.Runs:
     """Lists of numbers; `tell` is called for each text that holds something else, which then counts as empty."""
     try:
         return numbers.parse(texts, b"]")
@@ -135,7 +143,7 @@ def _parse(texts: list[bytes], tell: Any) -> numbers.Runs:
 
 
 def _read_masks(
-    shapes: list[bytes], at: Integers, found: Records
+    shapes: Sequence[bytes], at: Integers, found: Records
 ) -> tuple[pa.Array, pa.Array, Floats, NDArray[np.bool_]]:
     """Compressed counts, sizes and envelopes of the shapes that are masks, and which are."""
     count = len(shapes)
@@ -189,7 +197,7 @@ def _encode_lists(texts: list[bytes]) -> list[bytes | None]:
     return encoded
 
 
-def read_boxes(texts: list[bytes]) -> Floats:
+def read_boxes(texts: Sequence[bytes]) -> Floats:
     """Boxes (n, 4) of JSON lists of four numbers; NaN for anything else."""
     try:
         runs = numbers.parse(texts, b"]")

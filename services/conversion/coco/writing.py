@@ -61,9 +61,15 @@ def options(*names: str) -> tuple[str, ...]:
     return tuple(f"write.coco.{name}" for name in (*names, "merge_images", "category_ids"))
 
 
-def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
-    """Decides whether ids can be kept: those of images, annotations and categories; and where images lie."""
+def prepare(
+    images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead, kinds: Sequence[Kind]
+) -> Preparation:
+    """Decides whether ids can be kept: those of images, of annotations of some kinds, and of categories; and where
+    images lie.
+    """
     asked = head.asked().coco
+    mine = np.isin(annotations["kind"].to_numpy(), kinds)
+    annotations = annotations if mine.all() else annotations.filter(pa.array(mine))
     folder = images["folder"].combine_chunks().dictionary_encode().indices.to_numpy()
     given, _ = coco_images.image_ids(images["source"].combine_chunks())
     known = given.is_valid().to_numpy(zero_copy_only=False)
@@ -88,8 +94,8 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
 
 
 def is_coco(head: WriteHead) -> bool:
-    """Whether what is written was read from a COCO task."""
-    return head.source_format.startswith("coco-")
+    """Whether what is written was read from COCO."""
+    return head.source_format.partition("-")[0] == "coco"
 
 
 def _unique(ids: Integers, folder: Integers) -> bool:

@@ -75,7 +75,7 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
     detail = Detail(
         of_folder,
         same and datumaro_files.wants_elements(labels),
-        not same and not head.source_format.startswith("coco-"),
+        not same and head.source_format.partition("-")[0] != "coco",
     )
     losses = _losses(annotations, detail, same)
     return Preparation({"item": item, "rest": rest}, losses, msgspec.json.encode(detail).decode())

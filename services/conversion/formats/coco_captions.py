@@ -71,10 +71,11 @@ FORMAT = Format(
     plan=lambda archive, issues: coco_planning.plan(archive, TASK, issues),
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
+    spelled_by=("coco",),
     columns=("annotation_id", "kind", "label", "text", "score", "attributes"),
     plan_columns=("annotation_id",),
     image_columns=("source",),
-    prepare=coco_writing.prepare,
+    prepare=partial(coco_writing.prepare, kinds=[Kind.CAPTION]),
     write=write,
     finish=partial(coco_writing.finish, TASK),
     layout="""images/<split>/<name>

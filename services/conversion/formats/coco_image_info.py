@@ -11,6 +11,7 @@ from services.conversion.archive import Archive
 from services.conversion.coco import files as coco_files
 from services.conversion.coco import planning as coco_planning
 from services.conversion.coco import writing as coco_writing
+from services.conversion.coco.files import File
 from services.conversion.format import Format, Holds, LabelSource, ReadPlan, Rows
 from services.conversion.unpacked import fetch
 
@@ -22,18 +23,19 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     """Finds files, images and categories; annotations are told and left alone."""
     files = coco_files.find_files(archive, TASK, issues)
     for file in files:
-        span = file.outline.members.get("annotations")
-        if (
-            span
-            and fetch(
-                archive.bucket, file.key, file.offset + span.start + 1, min(BEGINNING, span.end - span.start - 1)
-            ).lstrip()[:1]
-            == b"{"
-        ):
-            text = "the file has annotations, which this format does not hold; they were not read"
-            issues.add("FIELDS_NOT_READ", INFO, file.path, text, "import the file as the format of its task", span.line)
-    found = coco_planning.plan_files(archive, files, issues)
-    return ReadPlan(found.images, found.labels, [])
+        leave_annotations(archive, file, issues)
+    return coco_planning.plan_files(archive, files, issues)
+
+
+def leave_annotations(archive: Archive, file: File, issues: IssueLog) -> None:
+    """Takes a file's annotations for none, and tells where there are any."""
+    span = file.outline.members.pop("annotations", None)
+    if span is None:
+        return
+    length = min(BEGINNING, span.end - span.start - 1)
+    if fetch(archive.bucket, file.key, file.offset + span.start + 1, length).lstrip()[:1] == b"{":
+        text = "the file has annotations, which this format does not hold; they were not read"
+        issues.add("FIELDS_NOT_READ", INFO, file.path, text, "import the file as the format of its task", span.line)
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
@@ -55,10 +57,11 @@ FORMAT = Format(
     plan=plan,
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
+    spelled_by=("coco",),
     columns=("kind",),
     plan_columns=("annotation_id",),
     image_columns=("source",),
-    prepare=coco_writing.prepare,
+    prepare=partial(coco_writing.prepare, kinds=[]),
     write=write,
     finish=partial(coco_writing.finish, TASK),
     layout="""images/<split>/<name>

@@ -53,7 +53,7 @@ def scan(annotations: pa.Table) -> dict[str, pa.Array]:
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides ids and places, and tells which shapes become others."""
-    prepared = coco_writing.prepare(images, annotations, labels, head)
+    prepared = coco_writing.prepare(images, annotations, labels, head, coco_writing.kinds_of(FORMAT))
     prepared.losses.extend(shape_losses(annotations, head))
     return prepared
 
@@ -125,7 +125,7 @@ def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
 FORMAT = Format(
     id="coco-instances",
     title="COCO instances",
-    aliases=("coco",),
+    aliases=("coco",),  # to write; to read, it is the format of that id
     holds=Holds(
         kinds=frozenset({Kind.BOX, Kind.POLYGON, Kind.MASK}),
         fallbacks={
@@ -140,6 +140,7 @@ FORMAT = Format(
     plan=plan,
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
+    spelled_by=("coco",),
     columns=coco_writing.OBJECT_COLUMNS,
     plan_columns=("annotation_id", "z_order"),
     scan_columns=("kind", "rings"),
@@ -157,8 +158,8 @@ annotations/instances_<split>.json""",
         "Datumaro reads a box beside each polygon and mask; here an object is one annotation, which has its box.",
         "A polygon of COCO is the sum of its rings: one with a ring within another is written as a mask, unless it was "
         "read from COCO.",
-        "An archive with files of several tasks is read as one of them, instances first; the others are told as "
-        "FILE_OF_OTHER_TASK.",
+        "An archive with files of several tasks is read as `coco`; where this format is named, only the files of "
+        "instances are read, and the others are told as FILE_OF_OTHER_TASK.",
     ),
     options=coco_writing.options("segmentation_mode", "reindex", "crop_covered"),
 )

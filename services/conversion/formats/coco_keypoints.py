@@ -60,7 +60,7 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides ids and places, and tells which shapes become others and which groups go."""
-    prepared = coco_writing.prepare(images, annotations, labels, head)
+    prepared = coco_writing.prepare(images, annotations, labels, head, coco_writing.kinds_of(FORMAT))
     prepared.losses.extend(coco_instances.shape_losses(annotations, head))
     lost = annotations["group"].is_valid().to_numpy() & (partners(annotations) < 0)
     if lost.any():
@@ -161,6 +161,7 @@ FORMAT = Format(
     plan=lambda archive, issues: coco_planning.plan(archive, TASK, issues),
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
+    spelled_by=("coco",),
     columns=(*coco_writing.OBJECT_COLUMNS, "visibility"),
     plan_columns=("annotation_id", "z_order", "group"),
     scan_columns=("kind", "rings"),

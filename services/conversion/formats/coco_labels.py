@@ -45,10 +45,11 @@ FORMAT = Format(
     plan=lambda archive, issues: coco_planning.plan(archive, TASK, issues),
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
+    spelled_by=("coco",),
     columns=("annotation_id", "kind", "label", "score", "attributes"),
     plan_columns=("annotation_id",),
     image_columns=("source",),
-    prepare=coco_writing.prepare,
+    prepare=partial(coco_writing.prepare, kinds=[Kind.TAG]),
     write=write,
     finish=partial(coco_writing.finish, TASK),
     layout="""images/<split>/<name>

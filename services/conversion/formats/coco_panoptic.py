@@ -33,14 +33,13 @@ from services.conversion.coco import outlines as coco_outlines
 from services.conversion.coco import planning as coco_planning
 from services.conversion.coco import writing as coco_writing
 from services.conversion.coco.files import File
+from services.conversion.coco.pixelmaps import regions as regions_of
 from services.conversion.coco.records import Record, Records, attributes_text, read_records
 from services.conversion.coco.shapes import read_boxes
 from services.conversion.format import Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
 
 TASK = "panoptic"
 READS = frozenset({"id", "image_id", "file_name", "segments_info"})
-PART_BYTES = 512 << 10
-"""Of JSON that one step reads: some hundred images, whose PNG files take far longer."""
 MAX_ID = 1 << 24
 FILLED = "the mask of its pixels"
 
@@ -58,11 +57,10 @@ class Segments(NamedTuple):
 def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     """Finds files, images, categories, PNG files and parts."""
     files = coco_files.find_files(archive, TASK, issues)
-    rasters = _rasters(archive, files)
-    return coco_planning.plan_files(archive, files, issues, PART_BYTES, rasters)
+    return coco_planning.plan_files(archive, files, issues, find_rasters(archive, files))
 
 
-def _rasters(archive: Archive, files: list[File]) -> coco_planning.Rasters:
+def find_rasters(archive: Archive, files: list[File]) -> coco_planning.Rasters:
     """The PNG files of each JSON file: those below a folder called as it, else below any called panoptic, else all."""
     rows = archive.with_extension("png")
     paths = archive.paths.take(pa.array(rows))
@@ -79,7 +77,7 @@ def _rasters(archive: Archive, files: list[File]) -> coco_planning.Rasters:
         keys[file.path] = f"{archive.scratch.rstrip('/')}/rasters-{n}"
         (batch,) = entries.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], entries.schema)]
         write_batches(archive.bucket, keys[file.path], entries.schema, [batch])
-    return coco_planning.Rasters(np.concatenate(used), keys)
+    return coco_planning.Rasters(np.concatenate([*used, np.zeros(0, np.int64)]), keys)
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
@@ -159,7 +157,7 @@ def _read_rasters(source: LabelSource, key: str, found: Records, segments: Segme
             found.add("MASK_FILE_UNREADABLE", ERROR, i, text, "export or download it again")
             continue
         size[mine.start : mine.stop] = ids.shape
-        regions = _regions(ids)
+        regions = regions_of(ids)
         wanted = np.array([segments.records[n].id for n in mine], np.int64)
         _tell_regions(found, i, wanted, regions.owner)
         order = np.argsort(wanted, kind="stable")
@@ -189,15 +187,6 @@ def _ids(data: bytes) -> NDArray[np.int64] | None:
     blue, green, red = (pixels[:, :, channel].astype(np.int64) for channel in range(3))
     ids: NDArray[np.int64] = red | green << 8 | blue << 16
     return ids
-
-
-def _regions(ids: NDArray[np.int64]) -> Intervals:
-    """Runs of equal pixels down the columns, each with its id as its owner; those of id 0 are none."""
-    flat = ids.T.reshape(-1)
-    begin = np.flatnonzero(np.diff(flat, prepend=-1))
-    end = np.append(begin[1:], len(flat))
-    value = flat[begin]
-    return Intervals(value[value > 0], begin[value > 0], end[value > 0])
 
 
 def _tell_regions(found: Records, i: int, wanted: Integers, there: Integers) -> None:
@@ -230,7 +219,7 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
         and len(np.unique(each, axis=0)) == len(each)
     )
     # Ids need only be unique in their image.
-    prepared = coco_writing.prepare(images, annotations.slice(0, 0), labels, head)
+    prepared = coco_writing.prepare(images, annotations.slice(0, 0), labels, head, [])
     detail = msgspec.json.decode(prepared.detail, type=coco_writing.Detail)
     detail = msgspec.structs.replace(detail, keep_ids=keep)
     names = prepared.columns.get("name", images["name"].combine_chunks())
@@ -287,7 +276,7 @@ def _paint(annotations: pa.Table, size: Integers, detail: coco_writing.Detail) -
     flat[geometry.spread(parts.begin, lengths)] = np.repeat(parts.owner, lengths)
     visible = np.bincount(flat[flat >= 0], minlength=count)
     covered = visible < masks.areas(runs)
-    regions = _regions(flat.reshape(size[::-1]).T + 1)
+    regions = regions_of(flat.reshape(size[::-1]).T + 1)
     seen = masks.union(regions._replace(owner=regions.owner - 1), np.full(count, size.prod()))
     boxes = geometry.boxes(annotations["bbox"])
     again = covered | np.isnan(boxes).any(axis=1)
@@ -331,6 +320,7 @@ FORMAT = Format(
     plan=plan,
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
+    spelled_by=("coco",),
     columns=coco_writing.OBJECT_COLUMNS,
     plan_columns=("annotation_id",),
     image_columns=("source",),

@@ -52,6 +52,7 @@ FORMAT = Format(
     read=read,
     default_split=voc_writing.DEFAULT_SPLIT,
     columns=voc_writing.COLUMNS,
+    spared=voc_writing.spared,
     plan_columns=("annotation_id", "bbox", "rotation", "group"),
     scan_columns=("rle", "rle_size", "attributes"),
     scan=voc_writing.scan,

@@ -7,20 +7,21 @@ means is said by the task's own module.
 
 import difflib
 import posixpath
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from framehouse.annotations.geometry import Integers
 from framehouse.annotations.schema import State
 from framehouse.annotations.splits import canonical_split, known_split
 from framehouse.runtime import errors
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
-from framehouse.store.packs import read_entries
+from framehouse.store.packs import read_pieces
 from services.conversion import layout, numbers
 from services.conversion.archive import Archive
 from services.conversion.columns import report
@@ -54,20 +55,29 @@ class Rows:
         report(issues, code, ERROR, self.paths.take(pa.array(item)), self.runs.ordinal[bad] + 1, messages, remedy)
 
 
-@dataclass
 class Claims:
-    """Which split each image belongs to; the first claim wins."""
+    """Which split each of some images belongs to; the first claim wins."""
 
-    split: NDArray[np.object_]
-    split_name: NDArray[np.object_]
-    name: NDArray[np.object_]
-    taken: NDArray[np.bool_]
+    def __init__(self, count: int) -> None:
+        self.taken = np.zeros(count, bool)
+        self._at = [np.zeros(0, np.int64)]
+        self._names = [pa.array([], pa.string())]
+        self._splits: list[tuple[str, str]] = [("", "")]
 
     def claim(self, at: Integers, split: str, split_name: str, names: pa.Array) -> None:
+        """Claims the images `at`, which have these names below the split's folder, as far as they are free."""
         free = ~self.taken[at]
-        at = at[free]
-        self.split[at], self.split_name[at], self.taken[at] = split, split_name, True
-        self.name[at] = names.to_numpy(zero_copy_only=False)[free]
+        self._at.append(at[free])
+        self._names.append(names if free.all() else names.filter(pa.array(free)))
+        self._splits.append((split, split_name))
+        self.taken[at] = True
+
+    def columns(self) -> tuple[pa.Array, pa.Array, pa.Array]:
+        """Of the images that were claimed, in their order: the split, its name as spelled, the image's name."""
+        order = pa.array(np.argsort(np.concatenate(self._at), kind="stable"))
+        claim = pa.array(np.repeat(np.arange(len(self._at)), [len(at) for at in self._at])).take(order)
+        split, split_name = (pa.array(column, pa.string()).take(claim) for column in zip(*self._splits, strict=True))
+        return split, split_name, pa.concat_arrays(self._names).take(order)
 
 
 def plan(archive: Archive, data: DataYaml, issues: IssueLog) -> ReadPlan:
@@ -90,10 +100,9 @@ def plan(archive: Archive, data: DataYaml, issues: IssueLog) -> ReadPlan:
             f"it has some in {places[:200]}. Correct `path`, `train` and `val`",
             reason="IMAGES_NOT_FOUND",
         )
-    files, image_rows = files.take(pa.array(kept)), image_rows[kept]
-    splits, split_names, names = (
-        pa.array(column[kept], pa.string()) for column in (claims.split, claims.split_name, claims.name)
-    )
+    if len(kept) < len(files):
+        files, image_rows = files.take(pa.array(kept)), image_rows[kept]
+    splits, split_names, names = claims.columns()
     own = label_columns(archive, _labels(archive, data, files, names, split_names, issues))
     paths = layout.identities(names, splits, files)
     table = layout.plan_table(archive, image_rows, {"path": paths, "split": splits, "split_name": split_names, **own})
@@ -123,15 +132,12 @@ def beside(archive: Archive, images: pa.Array) -> Integers:
 
 
 def _claims(archive: Archive, data: DataYaml, files: pa.Array, issues: IssueLog) -> Claims:
-    count = len(files)
-    blank = np.full(count, "", object)
-    claims = Claims(blank.copy(), blank.copy(), blank, np.zeros(count, bool))
-    texts = set(archive.paths.take(pa.array(archive.with_extension("txt"))).to_pylist())
+    claims = Claims(len(files))
     found: list[tuple[bool, str, str, Integers, pa.Array]] = []
     for key, values in data.splits().items():
         split = canonical_split(key)
         for value in values:
-            place, at, names = _place(archive, data, value, files, texts)
+            place, at, names = _place(archive, data, value, files)
             if not len(at):
                 if known_split(key):
                     text = f"`{key}` is {value}, and the archive has no images there"
@@ -159,13 +165,11 @@ def _claims(archive: Archive, data: DataYaml, files: pa.Array, issues: IssueLog)
     return claims
 
 
-def _place(
-    archive: Archive, data: DataYaml, value: str, files: pa.Array, texts: set[str]
-) -> tuple[str, Integers, pa.Array]:
+def _place(archive: Archive, data: DataYaml, value: str, files: pa.Array) -> tuple[str, Integers, pa.Array]:
     """Where a split's value leads: the place, the images there (positions in `files`), and their names below it."""
     for place in data.places(value):
-        if place in texts:
-            row = int(pc.index(archive.paths, place).as_py())
+        row = int(pc.index(archive.paths, place).as_py()) if place.lower().endswith(".txt") else -1
+        if row >= 0:
             lines = archive.read(row, MAX_LIST_BYTES).removeprefix(BOM).decode(errors="replace").split("\n")
             listed = pa.array([line.strip() for line in lines if line.strip()], pa.string())
             folders = list(dict.fromkeys([data.folder, posixpath.dirname(place)]))
@@ -188,7 +192,22 @@ def _place(
 
 def label_names(images: pa.Array) -> pa.Array:
     """Where Ultralytics looks for the label files of images."""
-    return pc.replace_substring_regex(_stems(images), r"^(.*/)?images/(.*)$", r"\1labels/\2")
+    folders, names = _split(images, "/")
+    # Of many images there are few folders.
+    folders = folders.dictionary_encode()
+    places = pc.replace_substring_regex(folders.dictionary, r"^(.*/)?images/(.*)$", r"\1labels/\2")
+    stems, rest = _split(names, ".")
+    text = pc.if_else(pc.equal(stems, ""), rest, pc.binary_join_element_wise(stems, "txt", ""))
+    return pc.binary_join_element_wise(places.take(folders.indices), text, "")
+
+
+def _split(texts: pa.Array, mark: str) -> tuple[pa.Array, pa.Array]:
+    """What each text is up to the last mark, with it, and what follows; the first is empty where there is none."""
+    parts = pc.split_pattern(texts, mark, max_splits=1, reverse=True)
+    pieces, offsets = parts.flatten(), np.asarray(parts.offsets)
+    offsets = offsets - offsets[0]
+    before = pc.binary_join_element_wise(pieces.take(pa.array(offsets[:-1])), mark, "")
+    return pc.if_else(pa.array(np.diff(offsets) == 2), before, ""), pieces.take(pa.array(offsets[1:] - 1))
 
 
 def _stems(images: pa.Array) -> pa.Array:
@@ -202,26 +221,31 @@ def _labels(
     text_rows = archive.with_extension("txt")
     texts = archive.paths.take(pa.array(text_rows))
     result = np.full(len(files), -1)
-    beside = _stems(files)
     top = posixpath.join(data.folder, "labels/")
-    stems = _stems(names)
-    for candidate in (
-        label_names(files),
-        pc.replace_substring_regex(beside, r"^(.*?/)??images/(.*)$", r"\1labels/\2"),
-        beside,
-        pc.binary_join_element_wise(top, split_names, "/", stems, ""),
-        pc.binary_join_element_wise(top, stems, ""),
-    ):
+    candidates: tuple[Callable[[pa.Array, pa.Array, pa.Array], pa.Array], ...] = (
+        lambda files, names, splits: label_names(files),
+        lambda files, names, splits: pc.replace_substring_regex(
+            _stems(files), r"^(.*?/)??images/(.*)$", r"\1labels/\2"
+        ),
+        lambda files, names, splits: _stems(files),
+        lambda files, names, splits: pc.binary_join_element_wise(top, splits, "/", _stems(names), ""),
+        lambda files, names, splits: pc.binary_join_element_wise(top, _stems(names), ""),
+    )
+    for candidate in candidates:
         missing = np.flatnonzero(result < 0)
         if len(missing):
-            at = pc.fill_null(pc.index_in(candidate.take(pa.array(missing)), texts), -1)
-            result[missing] = at.to_numpy(zero_copy_only=False)
-    in_labels = pc.match_substring_regex(texts, r"(?i)(^|/)labels/(?:.*/)?[^/]+$").to_numpy(zero_copy_only=False)
-    in_labels &= ~pc.match_substring_regex(texts, r"(?i)(^|/)classes\.txt$").to_numpy(zero_copy_only=False)
-    orphans = np.setdiff1d(np.flatnonzero(in_labels), result)
+            some = candidate(*(column.take(pa.array(missing)) for column in (files, names, split_names)))
+            result[missing] = pc.fill_null(pc.index_in(some, texts), -1).to_numpy(zero_copy_only=False)
+    unused = np.ones(len(texts), bool)
+    unused[result[result >= 0]] = False
+    orphans = np.flatnonzero(unused)
     lost = texts.take(pa.array(orphans))
     if len(orphans):
-        near = _near(lost, beside)
+        in_labels = pc.match_substring_regex(lost, r"(?i)(^|/)labels/(?:.*/)?[^/]+$")
+        in_labels = pc.and_not(in_labels, pc.match_substring_regex(lost, r"(?i)(^|/)classes\.txt$"))
+        orphans, lost = orphans[in_labels.to_numpy(zero_copy_only=False)], lost.filter(in_labels)
+    if len(orphans):
+        near = _near(lost, files)
         if not (result >= 0).any():
             examples = "; ".join(f"{path}{hint}" for path, hint in zip(lost[:3].to_pylist(), near, strict=False))
             raise errors.InvalidArgument(
@@ -242,9 +266,9 @@ def _labels(
     return np.where(result >= 0, text_rows[np.maximum(result, 0)] if len(text_rows) else -1, -1)
 
 
-def _near(lost: pa.Array, stems: pa.Array) -> list[str]:
+def _near(lost: pa.Array, images: pa.Array) -> list[str]:
     """For each label file a near match among the images' names; only for the first few, for it is slow."""
-    known = [posixpath.basename(stem) for stem in stems[:5000].to_pylist()]
+    known = [posixpath.basename(stem) for stem in _stems(images[:5000]).to_pylist()]
     hints = []
     for path in lost[:10].to_pylist():
         match = difflib.get_close_matches(posixpath.basename(path), known, 1, 0.8)
@@ -266,23 +290,35 @@ def read_rows(source: LabelSource, issues: IssueLog) -> Rows:
     at, ranges = at[fitting], ranges.take(pa.array(fitting))
     paths = ranges["path"]
     texts = [b""] * len(at)
-    for i, entry in read_entries(source.bucket, ranges):
-        if entry.damage:
+    for piece in read_pieces(source.bucket, ranges):
+        for i, data in zip(piece.rows.tolist(), piece.data, strict=True):
+            texts[i] = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+            if data.startswith(BOM):
+                texts[i] = texts[i].removeprefix(BOM)
+        for k, damage in sorted(piece.damage.items()):
+            i = int(piece.rows[k])
+            texts[i] = b""
             remedy = "pack and send the archive again"
-            issues.add("ENTRY_DAMAGED", ERROR, paths[i].as_py(), f"the label file is damaged: {entry.damage}", remedy)
-            continue
-        data = entry.data.removeprefix(BOM)
-        texts[i] = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
+            issues.add("ENTRY_DAMAGED", ERROR, paths[i].as_py(), f"the label file is damaged: {damage}", remedy)
+    return Rows(_parsed(texts, paths, issues), at, paths)
+
+
+def _parsed(texts: list[bytes], paths: pa.Array, issues: IssueLog) -> numbers.Runs:
+    """The numbers of label files. Files that hold anything else are mended, and looked for by halves: few do."""
     try:
-        runs = numbers.parse(texts, b"\n")
+        return numbers.parse(texts, b"\n")
     except numbers.NotNumbers:
-        for i, text in enumerate(texts):
-            try:
-                numbers.parse([text], b"\n")
-            except numbers.NotNumbers:
-                texts[i] = _mended(paths[i].as_py(), text, issues)
-        runs = numbers.parse(texts, b"\n")
-    return Rows(runs, at, paths)
+        suspect = deque([(0, len(texts))])
+    while suspect:
+        first, end = suspect.popleft()
+        try:
+            numbers.parse(texts[first:end], b"\n")
+        except numbers.NotNumbers:
+            if end - first == 1:
+                texts[first] = _mended(paths[first].as_py(), texts[first], issues)
+            else:
+                suspect.extendleft([((first + end) // 2, end), (first, (first + end) // 2)])
+    return numbers.parse(texts, b"\n")
 
 
 def _fitting(ranges: pa.RecordBatch, issues: IssueLog) -> Integers:

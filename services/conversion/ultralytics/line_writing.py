@@ -71,7 +71,7 @@ def scan(annotations: pa.Table) -> dict[str, pa.Array]:
     counts = geometry.lengths(rings)
     sizes = geometry.starts(geometry.lengths(rings.flatten()))
     bounds = sizes[geometry.starts(counts)]
-    return {"ring_count": pa.array(counts), "point_count": pa.array(np.diff(bounds) // 2)}
+    return {"ring_count": pa.array(counts, pa.int32()), "point_count": pa.array(np.diff(bounds) // 2, pa.int32())}
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:

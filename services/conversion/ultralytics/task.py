@@ -6,7 +6,7 @@ are a polygon of four corners too, so a file of those alone is taken for turned 
 
 from collections import Counter
 
-import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from framehouse.runtime import errors
@@ -19,6 +19,8 @@ from services.conversion.ultralytics.data_yaml import DataYaml
 
 LOOKED_AT = 5
 """Label files whose beginnings are looked at."""
+AT_ONCE = 4096
+"""Files whose names are looked at until there are so many."""
 BEGINNING = 4096
 
 
@@ -43,12 +45,9 @@ def _task(archive: Archive, data: DataYaml) -> tuple[str, str]:
     """The task, and what says so."""
     if "kpt_shape" in data.content:
         return "pose", " and keypoints (kpt_shape)"
-    texts = archive.with_extension("txt")
-    paths = archive.paths.take(texts)
-    in_labels = np.flatnonzero(pc.match_substring_regex(paths, r"(?i)(^|/)labels/").to_numpy(zero_copy_only=False))
     widths: Counter[int] = Counter()
-    for i in in_labels[:LOOKED_AT].tolist():
-        lines = archive.beginning(int(texts[i]), BEGINNING).split(b"\n")
+    for row in _label_files(archive):
+        lines = archive.beginning(row, BEGINNING).split(b"\n")
         whole = lines if len(lines) == 1 or not lines[-1] else lines[:-1]
         widths.update(len(line.split()) for line in whole if line.strip())
     if widths and set(widths) <= {9}:
@@ -56,6 +55,18 @@ def _task(archive: Archive, data: DataYaml) -> tuple[str, str]:
     if any(width > 6 for width in widths):
         return "segment", "; the label files hold polygons"
     return "detect", ""
+
+
+def _label_files(archive: Archive) -> list[int]:
+    """Rows of the first few files that lie where label files do."""
+    texts, found = archive.with_extension("txt"), []
+    for first in range(0, len(texts), AT_ONCE):
+        some = texts[first : first + AT_ONCE]
+        in_labels = pc.match_substring_regex(archive.paths.take(pa.array(some)), r"(?i)(^|/)labels/")
+        found += some[in_labels.to_numpy(zero_copy_only=False)].tolist()
+        if len(found) >= LOOKED_AT:
+            break
+    return found[:LOOKED_AT]
 
 
 def plan(archive: Archive, format: str, issues: IssueLog) -> ReadPlan:

@@ -76,7 +76,7 @@ def find(archive: Archive) -> Lists:
         if match is None:
             continue
         text = archive.read(row, MAX_BYTES).removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
-        lines = [line for line in (line.strip() for line in text.splitlines()) if line and not line.startswith("#")]
+        lines = [line for full in text.splitlines() if (line := full.strip()) and line[0] != "#"]
         task = (match["task"] or "").lower()
         found.append(List(path, match["root"], task, match["name"], pa.array(lines, pa.string())))
     splits = [one for one in found if "_" not in one.name or not _valued(one.lines)]

@@ -8,11 +8,13 @@ the order of z order, so what others cover is lost.
 import io
 import struct
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -23,11 +25,14 @@ from framehouse.v1.annotation_pb2 import LabelSchema
 from services.conversion.voc import labels as voc_labels
 from services.conversion.voc.labels import BACKGROUND, BLACK, Colours
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PIXELS = 1 << 27
 """Of one PNG file."""
 NOTHING, UNKNOWN = -1, -2
-LEVEL = 3
-"""Of compression: the next ones take twice the time for a tenth of the bytes."""
+LEVEL = 1
+"""Of ISA-L, without filters: a twentieth of the time that Pillow takes, for fewer bytes."""
+GREY, COLOUR, INDEX = 0, 2, 3
+"""Colour types of a PNG file."""
 SHOWN = 5
 SMALL = 256
 """Numbers that a palette has room for."""
@@ -92,7 +97,7 @@ def decode(data: bytes) -> Raster:
 
 def size_of(data: bytes) -> tuple[int, int] | None:
     """Width and height of a PNG file, from its header; None where it is none."""
-    if not data.startswith(b"\x89PNG\r\n\x1a\n") or len(data) < 24:
+    if not data.startswith(SIGNATURE) or len(data) < 24:
         return None
     width, height = struct.unpack(">II", data[16:24])
     return (width, height) if 0 < width * height <= MAX_PIXELS else None
@@ -202,8 +207,12 @@ def _append(
         into.size.append((raster.codes.shape[0], raster.codes.shape[1]))
 
 
-def paint(runs: Runs, drawn: Integers, size: Integers, numbers: Integers, nothing: int) -> NDArray[Any]:
-    """Masks of one image, the first one undermost, as a raster of their numbers; of bytes where those fit.
+def paint(
+    runs: Runs, drawn: Integers, size: Integers, layers: Sequence[tuple[Integers, int]]
+) -> Iterator[NDArray[Any]]:
+    """Masks of one image, the first one undermost, as rasters of numbers; of bytes where those fit.
+
+    There is a raster for each of `layers`: the number of each mask, and that of nothing.
 
     `drawn` (n, 2) are the sizes of the masks, height and width, `size` that of the image. Masks say what they were
     drawn on; only where they differ, the image decides.
@@ -214,11 +223,13 @@ def paint(runs: Runs, drawn: Integers, size: Integers, numbers: Integers, nothin
     if (drawn != target).any():
         runs = masks.resize(runs, drawn, target)
     parts = masks.intervals(runs)
-    fits = max(int(numbers.max()), nothing) < SMALL
-    flat = np.full(size.prod(), nothing, np.uint8 if fits else np.int32)
-    for number, begin, end in zip(numbers[parts.owner].tolist(), parts.begin.tolist(), parts.end.tolist(), strict=True):
-        flat[begin:end] = number
-    return np.ascontiguousarray(flat.reshape(size[::-1]).T)
+    begins, ends = parts.begin.tolist(), parts.end.tolist()
+    for numbers, nothing in layers:
+        fits = max(int(numbers.max()), nothing) < SMALL
+        flat = np.full(size.prod(), nothing, np.uint8 if fits else np.int32)
+        for number, begin, end in zip(numbers[parts.owner].tolist(), begins, ends, strict=True):
+            flat[begin:end] = number
+        yield cv2.transpose(flat.reshape(size[::-1]))  # six times as fast as NumPy's
 
 
 def encode(raster: NDArray[Any], colours: Colours | None) -> bytes:
@@ -226,17 +237,25 @@ def encode(raster: NDArray[Any], colours: Colours | None) -> bytes:
 
     Numbers that a palette has no room for are written as colours; without colours as 16 bits.
     """
-    file = io.BytesIO()
+    kind, depth, pixels = GREY, 8, raster
     if raster.dtype == np.uint8:
-        image = Image.fromarray(raster)
-        if colours is not None:
-            image.putpalette(colours[:SMALL].tobytes(), "RGB")
+        kind = GREY if colours is None else INDEX
     elif colours is not None:
-        image = Image.fromarray(colours[raster])
+        kind, pixels = COLOUR, colours[raster]
     else:
-        image = Image.fromarray(raster.astype(np.uint16))
-    image.save(file, "PNG", compress_level=LEVEL)
-    return file.getvalue()
+        depth, pixels = 16, np.ascontiguousarray(raster, ">u2").view(np.uint8)
+    height, width = raster.shape
+    # A row begins with its filter: none.
+    rows = np.zeros((height, 1 + pixels.size // height), np.uint8)
+    rows[:, 1:] = pixels.reshape(height, -1)
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0))]
+    if kind == INDEX and colours is not None:
+        chunks.append((b"PLTE", colours[:SMALL].tobytes()))
+    chunks += [(b"IDAT", isal_zlib.compress(rows, LEVEL)), (b"IEND", b"")]
+    return SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", isal_zlib.crc32(name + data))
+        for name, data in chunks
+    )
 
 
 def overlapping(image: Integers, rle: Runs, sizes: Integers) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ import difflib
 import posixpath
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,10 +28,11 @@ from framehouse.v1.annotation_pb2 import LabelSchema
 from services.conversion import columns, layout
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, ReadPlan
+from services.conversion.voc import heads as voc_heads
 from services.conversion.voc import labels as voc_labels
 from services.conversion.voc import lists as voc_lists
 from services.conversion.voc import masks as voc_masks
-from services.conversion.voc import xml as voc_xml
+from services.conversion.voc import plain
 from services.conversion.voc.xml import Refused
 
 IMAGE_FOLDERS = "JPEGImages", "PNGImages|images?|imgs?"
@@ -67,8 +69,8 @@ class Scan(NamedTuple):
     """What the XML files of an archive say, as far as the plan has to know it."""
 
     rows: Integers
-    outlines: list[voc_xml.Outline | None]
-    """None where a file cannot be read."""
+    heads: pa.Table
+    """What each says (`voc.heads`)."""
     problems: dict[int, Refused]
     """By position in `rows`."""
     names: voc_labels.Names
@@ -146,28 +148,31 @@ def _scan(archive: Archive) -> Scan:
     rows = archive.with_extension("xml")
     sizes = archive.entries["size"].to_numpy()
     rows = rows[sizes[rows] <= MAX_XML_BYTES]
-    outlines: list[voc_xml.Outline | None] = [None] * len(rows)
     problems: dict[int, Refused] = {}
     names = voc_labels.Names()
-    for count, (i, entry) in enumerate(read_entries(archive.bucket, archive.entries.take(pa.array(rows)))):
-        try:
-            if entry.damage:
-                raise Refused("ENTRY_DAMAGED", f"the label file is damaged: {entry.damage}", "send the archive again")
-            outlines[i] = one = voc_xml.outline(voc_xml.parse(entry.data))
-        except Refused as refusal:
-            problems[i] = refusal
-            continue
-        names.objects.update(one.names)
-        for part, parent in one.parts:
-            names.parts.setdefault(part, parent)
-        for name, action in one.actions:
-            names.actions.setdefault(name, set()).add(action)
-        if count % 1000 == 0:
-            progress(count)
+    heads, places = [voc_heads.SCHEMA.empty_table()], [np.zeros(0, np.int64)]
+    for run in plain.runs(_sound(archive, rows, problems)):
+        refused: dict[int, Refused] = {}
+        heads.append(voc_heads.read([data for _, data in run], names, refused))
+        places.append(np.array([i for i, _ in run]))
+        problems |= {run[k][0]: refusal for k, refusal in refused.items()}
+        progress(sum(map(len, places)))
     names.objects.discard("")
     names.parts.pop("", None)
     names.actions.pop("", None)
-    return Scan(rows, outlines, problems, names)
+    at = np.full(len(rows), -1)
+    at[np.concatenate(places)] = np.arange(sum(map(len, places)))
+    return Scan(rows, pa.concat_tables(heads).take(pa.array(at, mask=at < 0)).combine_chunks(), problems, names)
+
+
+def _sound(archive: Archive, rows: Integers, problems: dict[int, Refused]) -> Iterator[tuple[int, bytes]]:
+    """Position and bytes of each file of `rows`; `problems` gets the damaged ones."""
+    for i, entry in read_entries(archive.bucket, archive.entries.take(pa.array(rows))):
+        if entry.damage:
+            text = f"the label file is damaged: {entry.damage}"
+            problems[i] = Refused("ENTRY_DAMAGED", text, "send the archive again")
+        else:
+            yield i, entry.data
 
 
 def _places(archive: Archive, scan: Scan, issues: IssueLog) -> Places:
@@ -188,7 +193,7 @@ def _places(archive: Archive, scan: Scan, issues: IssueLog) -> Places:
         is_lost[i] = False
     lost = np.flatnonzero(is_lost)
     at[lost] = len(files) + np.arange(len(lost))
-    wanted = _wanted_images(xml_paths.take(pa.array(lost)), [scan.outlines[i] for i in lost.tolist()])
+    wanted = _wanted_images(xml_paths.take(pa.array(lost)), scan.heads["file_name"].take(pa.array(lost)).to_pylist())
     files = pa.concat_arrays([files, wanted])
 
     masks_of = {}
@@ -216,10 +221,12 @@ def _places(archive: Archive, scan: Scan, issues: IssueLog) -> Places:
 def _keys(paths: pa.Array, first: str, others: str) -> pa.Array:
     """Paths without extension, and without the first folder that is called `first`, or else one of `others`."""
     matched = pc.match_substring_regex(paths, rf"(?i)(^|/){first}/.")
-    shorter = (
-        pc.replace_substring_regex(paths, rf"(?i)^((?:.*?/)??)(?:{names})/(.+)$", r"\1\2") for names in (first, others)
-    )
-    return pc.replace_substring_regex(pc.if_else(matched, *shorter), r"\.[^./]*$", "")
+    whole, keys = r"(?i)^((?:.*?/)??)(?:%s)/(.+)$", paths
+    if pc.any(matched).as_py():
+        keys = pc.replace_substring_regex(paths, whole % first, r"\1\2")
+    if not pc.all(matched).as_py():
+        keys = pc.if_else(matched, keys, pc.replace_substring_regex(paths, whole % others, r"\1\2"))
+    return pc.replace_substring_regex(keys, r"\.[^./]*$", "")
 
 
 def _match_xml(archive: Archive, scan: Scan, files: pa.Array) -> Integers:
@@ -228,7 +235,7 @@ def _match_xml(archive: Archive, scan: Scan, files: pa.Array) -> Integers:
     extensions = pc.utf8_lower(pc.struct_field(pc.extract_regex(files, r"(?P<last>\.[^./]*)$"), "last"))
     whole = pc.binary_join_element_wise(image_keys, pc.fill_null(extensions, ""), "")
     keys = _keys(archive.paths.take(pa.array(scan.rows)), *XML_FOLDERS)
-    names = pa.array([one.file_name if one else "" for one in scan.outlines], pa.string())
+    names = pc.fill_null(scan.heads["file_name"].combine_chunks(), "")
     named = pc.utf8_lower(pc.struct_field(pc.extract_regex(names, r"(?P<last>\.[^./\\]*)$"), "last"))
     result = np.full(len(keys), -1)
     # `a.xml` of `a.jpg` and `a.png` belongs to the one that it names; some are called `a.jpg.xml`.
@@ -241,8 +248,9 @@ def _match_xml(archive: Archive, scan: Scan, files: pa.Array) -> Integers:
     missing = np.flatnonzero(result < 0)
     free = np.setdiff1d(np.arange(len(files)), result)
     if len(missing) and len(free):
-        once = Counter(names.to_pylist())
-        missing = np.array([i for i in missing.tolist() if names[i].as_py() and once[names[i].as_py()] == 1], np.int64)
+        said = names.to_pylist()
+        once = Counter(said)
+        missing = np.array([i for i in missing.tolist() if said[i] and once[said[i]] == 1], np.int64)
         again = layout.find(names.take(pa.array(missing)), files.take(pa.array(free)), [])
         result[missing] = np.where(again >= 0, free[np.maximum(again, 0)], -1)
     return result
@@ -267,13 +275,13 @@ def _unmatched(xml_paths: pa.Array, files: pa.Array) -> errors.InvalidArgument:
     )
 
 
-def _wanted_images(xml_paths: pa.Array, outlines: list[voc_xml.Outline | None]) -> pa.Array:
+def _wanted_images(xml_paths: pa.Array, file_names: list[str | None]) -> pa.Array:
     """Where the images of XML files should be."""
     stems = pc.replace_substring_regex(xml_paths, r"(?i)^((?:.*?/)??)Annotations/(.+)$", r"\1JPEGImages/\2")
     wanted = []
-    for path, one in zip(stems.to_pylist(), outlines, strict=True):
+    for path, name in zip(stems.to_pylist(), file_names, strict=True):
         stem = path.rsplit(".", 1)[0]
-        last = posixpath.splitext(one.file_name)[1] if one else ""
+        last = posixpath.splitext(name or "")[1]
         wanted.append(stem if last and stem.endswith(last) else stem + (last or ".jpg"))
     return pa.array(wanted, pa.string())
 
@@ -323,24 +331,22 @@ def _labels(
 
 def _said(archive: Archive, places: Places, scan: Scan) -> dict[str, pa.Array]:
     """Width, height, source and state of images, as their XML files say; the size of a mask where they do not."""
-    count = len(places.paths)
-    said: dict[str, list[object]] = {name: [None] * count for name in ("width", "height", "source", "state")}
     position = np.searchsorted(scan.rows, np.maximum(places.files[XML], 0))
-    for i in np.flatnonzero(places.files[XML] >= 0).tolist():
-        one = scan.outlines[position[i]]
-        if one is not None:
-            said["width"][i], said["height"][i], said["source"][i] = one.width, one.height, one.source
-            if not one.has_objects:
-                said["state"][i] = int(State.VERIFIED_EMPTY)
+    heads = scan.heads.take(pa.array(position, mask=places.files[XML] < 0)).combine_chunks()
+    said = {name: heads[name].combine_chunks() for name in ("width", "height", "source")}
+    empty = pc.equal(heads["has_objects"].combine_chunks(), False)
+    said["state"] = pc.if_else(empty, pa.scalar(int(State.VERIFIED_EMPTY), pa.int8()), None)
     of = np.where(places.files[CLASS_FILE] >= 0, places.files[CLASS_FILE], places.files[INSTANCE_FILE])
-    unsized = np.array([value is None for value in said["width"]], bool) & (places.row < 0) & (of >= 0)
+    unsized = pc.is_null(said["width"]).to_numpy(zero_copy_only=False) & (places.row < 0) & (of >= 0)
     at = np.flatnonzero(unsized)
-    for k, entry in read_entries(archive.bucket, archive.entries.take(pa.array(of[at]))):
-        size = voc_masks.size_of(entry.data)
-        if size is not None:
-            said["width"][at[k]], said["height"][at[k]] = size
-    kinds = {"width": pa.int32(), "height": pa.int32(), "source": pa.string(), "state": pa.int8()}
-    return {name: pa.array(values, kinds[name]) for name, values in said.items()}
+    if len(at):
+        width, height = said["width"].to_pylist(), said["height"].to_pylist()
+        for k, entry in read_entries(archive.bucket, archive.entries.take(pa.array(of[at]))):
+            size = voc_masks.size_of(entry.data)
+            if size is not None:
+                width[at[k]], height[at[k]] = size
+        said |= {"width": pa.array(width, pa.int32()), "height": pa.array(height, pa.int32())}
+    return said
 
 
 def _tags(known: voc_lists.Membership, classes: list[str], labels: LabelSchema, count: int) -> pa.Array:

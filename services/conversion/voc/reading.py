@@ -4,8 +4,7 @@ Instance n of a file of masks is the n-th object of the XML file, as in the chal
 are one group, as an object and its parts are.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -19,26 +18,28 @@ from framehouse.store.packs import read_entries
 from services.conversion import columns, layout
 from services.conversion.format import LabelSource
 from services.conversion.voc import masks as voc_masks
-from services.conversion.voc import xml as voc_xml
+from services.conversion.voc import objects as voc_objects
+from services.conversion.voc import plain
+from services.conversion.voc.objects import Objects
 from services.conversion.voc.planning import CLASS_FILE, INSTANCE_FILE, XML
-from services.conversion.voc.xml import Object, Refused
+from services.conversion.voc.xml import Problem, Refused
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     """Reads the XML files and masks of a shard's usable images, and what lists say of them."""
     assert source.images is not None and source.media is not None
     position = {label.name: i for i, label in enumerate(source.labels.labels)}
-    objects: list[Object] = []
-    for i, path, data in _files(source, XML, issues):
-        try:
-            problems = voc_xml.read(voc_xml.parse(data), i, position, objects)
-        except Refused as refusal:
-            issues.add(refusal.code, ERROR, path, refusal.text, refusal.remedy, refusal.line)
-            continue
-        for one in problems:
+    found = [voc_objects.none()]
+    for run in plain.runs(_files(source, XML, issues)):
+        rows, paths, files = zip(*run, strict=True)
+
+        def tell(at: int, one: Refused | Problem, paths: Sequence[str] = paths) -> None:
             severity = WARNING if one.code == "RING_TOO_SHORT" else ERROR
-            issues.add(one.code, severity, path, one.text, one.remedy, one.line)
-    return _assemble(source, objects, _read_masks(source, issues))
+            issues.add(one.code, severity, paths[at], one.text, one.remedy, one.line)
+
+        objects = voc_objects.read(files, position, tell)
+        found.append(objects._replace(image=np.array(rows)[objects.image]))
+    return _assemble(source, voc_objects.concat(found), _read_masks(source, issues))
 
 
 def _files(source: LabelSource, prefix: str, issues: IssueLog) -> Iterator[tuple[int, str, bytes]]:
@@ -96,17 +97,15 @@ def _decode(path: str, data: bytes, issues: IssueLog) -> voc_masks.Raster | None
         return None
 
 
-def _assemble(source: LabelSource, objects: list[Object], found: voc_masks.Found) -> pa.Table:
+def _assemble(source: LabelSource, objects: Objects, found: voc_masks.Found) -> pa.Table:
     """Objects, masks and tags as flat annotations: those of an image in this order, counted from 1."""
-    count, mask_count = len(objects), len(found.image)
-    names = zip(*objects, strict=True) if objects else ([] for _ in Object._fields)
-    of, _, label, kind, corners, flags, attributes, rings, rotation = (list(values) for values in names)
+    count, mask_count = len(objects.image), len(found.image)
     leader, mask_labels = _relate(objects, found)
-    tag_image, tag_label = _read_tags(source, set(zip(of, label, strict=True)))
+    tag_image, tag_label = _read_tags(source, objects)
     tag_count = len(tag_image)
     rest = mask_count + tag_count
 
-    image = np.array([*of, *found.image, *tag_image], np.int64)
+    image = np.concatenate([objects.image, np.array(found.image, np.int64), tag_image])
     order = np.argsort(image, kind="stable")
     image = image[order]
     ids = np.arange(len(image)) - np.searchsorted(image, image) + 1
@@ -117,57 +116,61 @@ def _assemble(source: LabelSource, objects: list[Object], found: voc_masks.Found
     is_mask = (order >= count) & (order < count + mask_count)
     at_mask = pa.array(np.where(is_mask, order - count, 0), mask=~is_mask)
     runs, size = found.runs(), np.array(found.size, np.int64).reshape(-1, 2)
-    boxes = np.array(corners, np.float64).reshape(-1, 4)
+    boxes = objects.corners.copy()
     boxes[:, 2:] -= boxes[:, :2]
     boxes = np.concatenate([boxes, masks.envelopes(runs, size[:, 0]), np.full((tag_count, 4), np.nan)])
     drawn = pa.FixedSizeListArray.from_arrays(pa.array(size.astype(np.int32).reshape(-1)), 2)
-    kinds = [*kind, *[int(Kind.MASK)] * mask_count, *[int(Kind.TAG)] * tag_count]
+    kinds = np.repeat([int(Kind.MASK), int(Kind.TAG)], [mask_count, tag_count])
 
-    def padded(values: list[Any], type: pa.DataType) -> pa.Array:
-        return pa.concat_arrays([pa.array(values, type), pa.nulls(rest, type)]).take(place)
+    def padded(values: pa.Array) -> pa.Array:
+        return pa.concat_arrays([values, pa.nulls(rest, values.type)]).take(place)
 
     return columns.annotations(
         image + source.first_row,
         annotation_id=ids,
-        kind=np.array(kinds, np.int8)[order],
-        label=np.array([*label, *mask_labels, *tag_label], np.int32)[order],
+        kind=np.concatenate([objects.kind, kinds])[order],
+        label=np.concatenate([objects.label, np.array(mask_labels, np.int64), tag_label])[order],
         bbox=geometry.box_column(boxes[order]),
-        rings=padded(rings, pa.list_(pa.list_(pa.float64()))),
+        rings=padded(objects.rings),
         rle=masks.encode(runs).take(at_mask),
         rle_size=drawn.take(at_mask),
-        rotation=padded(rotation, pa.float64()),
+        rotation=padded(objects.rotation),
         group=pa.array(id_of[leader], mask=leader < 0),
-        flags=np.array([*flags, *[0] * rest], np.int32)[order],
-        attributes=padded(attributes, pa.string()),
+        flags=np.append(objects.flags, np.zeros(rest, np.int64))[order],
+        attributes=padded(objects.attributes),
     )
 
 
-def _relate(objects: list[Object], found: voc_masks.Found) -> tuple[Integers, list[int]]:
+def _relate(objects: Objects, found: voc_masks.Found) -> tuple[Integers, list[int]]:
     """For each object and mask the object that its group is called by, -1 for none; and the labels of the masks."""
-    leader = np.full(len(objects) + len(found.image), -1)
+    count = len(objects.image)
+    leader = np.full(count + len(found.image), -1)
     labels = list(found.label)
-    parts = [at for at, one in enumerate(objects) if one.number < 0]
-    if not parts and not labels:
+    is_part = objects.number < 0
+    if not is_part.any() and not labels:
         return leader, labels
-    whole = {one[:2]: at for at, one in enumerate(objects) if one.number > 0}
-    for at in parts:
-        of = whole.get((objects[at].image, -objects[at].number), -1)
+    keys = list(zip(objects.image.tolist(), np.abs(objects.number).tolist(), strict=True))
+    whole = {keys[at]: at for at in np.flatnonzero(~is_part).tolist()}
+    for at in np.flatnonzero(is_part).tolist():
+        of = whole.get(keys[at], -1)
         leader[at] = of
         if of >= 0:
             leader[of] = of
     for k, key in enumerate(zip(found.image, found.number, strict=True)):
         of = whole.get(key, -1)
-        if of >= 0 and labels[k] in (objects[of].label, -1):
+        if of >= 0 and labels[k] in (objects.label[of], -1):
             # Instance n of the challenge is its n-th object.
-            labels[k] = objects[of].label
-            leader[len(objects) + k] = leader[of] = of
+            labels[k] = int(objects.label[of])
+            leader[count + k] = leader[of] = of
     return leader, labels
 
 
-def _read_tags(source: LabelSource, there: set[tuple[int, int]]) -> tuple[list[int], list[int]]:
+def _read_tags(source: LabelSource, objects: Objects) -> tuple[Integers, Integers]:
     """Image and label of each class that lists say is present, and no object says."""
     assert source.images is not None and source.media is not None
-    usable = source.media["usable"].to_pylist()
-    tags = source.images["tags"].to_pylist()
-    pairs = [(i, label) for i, mine in enumerate(tags) if usable[i] for label in mine if (i, label) not in there]
-    return [i for i, _ in pairs], [label for _, label in pairs]
+    tags = source.images["tags"]
+    image, label = pc.list_parent_indices(tags).to_numpy(), tags.flatten().to_numpy().astype(np.int64)
+    count = len(source.labels.labels)
+    said = np.isin(image * count + label, objects.image * count + objects.label)
+    new = source.media["usable"].to_numpy(zero_copy_only=False)[image] & ~said
+    return image[new], label[new]

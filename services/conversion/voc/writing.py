@@ -1,4 +1,4 @@
-"""Writing Pascal VOC: the label map, what is lost, masks and lists. The XML files' texts are in `voc_texts`."""
+"""Writing Pascal VOC: the label map, what is lost, masks and lists. The XML files' texts are in `voc.texts`."""
 
 import msgspec
 import numpy as np
@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from framehouse.annotations import geometry, masks, outlines
+from framehouse.annotations import masks, outlines
 from framehouse.annotations.geometry import Integers
 from framehouse.annotations.schema import Flag, Kind, State
 from framehouse.store.bundle import BundleWriter
 from framehouse.v1.annotation_pb2 import LabelSchema
-from framehouse.v1.conversion_pb2 import LABEL_MAP_VOC, Loss
+from framehouse.v1.conversion_pb2 import LABEL_MAP_VOC, Loss, WriteOptions
 from services.conversion import losses
 from services.conversion.coco.outlines import polygon_rings
 from services.conversion.format import Preparation, Rows, WriteHead
@@ -25,6 +25,8 @@ from services.conversion.voc.roles import SHAPES, Detail, Roles, find_roles
 ID = "pascal-voc"
 DEFAULT_SPLIT = "default"
 HELD = Flag.DIFFICULT | Flag.TRUNCATED | Flag.OCCLUDED
+PAINTED_AT_ONCE = 64
+"""Images whose masks are decoded together."""
 ALL_CLASSES = 256
 """Up to so many classes the lists of a class name the images too that it is absent from."""
 
@@ -35,6 +37,11 @@ COLUMNS = (
 """What is looked at to write."""
 
 Marks = NDArray[np.bool_]
+
+
+def spared(source_format: str, options: WriteOptions) -> tuple[str, ...]:
+    """Polygons are written as such where they came from VOC, or painted; else as the boxes around them."""
+    return () if source_format == ID or options.voc.paint_polygons else ("rings",)
 
 
 def scan(flat: pa.Table) -> dict[str, pa.Array]:
@@ -182,22 +189,29 @@ def _write_masks(rows: Rows, detail: Detail, roles: Roles, bundle: BundleWriter)
     size = _sizes(rows.images)
     drawn, rle = _filled(mine, size[image])
     order = np.lexsort([pc.fill_null(mine["z_order"], 0).to_numpy(), image])
-    bounds = geometry.starts(np.bincount(image, minlength=rows.images.num_rows))
-    lines = np.array(detail.lines, np.int64)[mine["label"].to_numpy()]
+    image, drawn, rle = image[order], drawn[order], rle.take(pa.array(order))
+    lines = np.array(detail.lines, np.int64)[mine["label"].to_numpy()[order]]
     shades = np.array([entry[1] for entry in detail.entries], np.uint8)
-    palette = voc_labels.colours(np.arange(max(int(roles.instance.max()) + 1, voc_masks.SMALL)))
+    instance = roles.instance[order]
+    palette = voc_labels.colours(np.arange(max(int(instance.max()) + 1, voc_masks.SMALL)))
     indexed = rows.head.asked().voc.without_colormap
     files = (
         ("SegmentationClass", lines, detail.nothing, None if indexed else shades),
-        ("SegmentationObject", roles.instance, 0, None if indexed else palette),
+        ("SegmentationObject", instance, 0, None if indexed else palette),
     )
-    stems = rows.images["stem"].to_pylist()
-    for i in np.unique(image).tolist():
-        at = order[bounds[i] : bounds[i + 1]]
-        runs = masks.decode(rle.take(pa.array(at)))
-        for folder, numbers, nothing, colours in files:
-            raster = voc_masks.paint(runs, drawn[at], size[i], numbers[at], nothing)
-            bundle.file(f"{folder}/{stems[i]}.png", voc_masks.encode(raster, colours))
+    painted, begins = np.unique(image, return_index=True)
+    stems = rows.images["stem"].take(pa.array(painted)).to_pylist()
+    bounds = np.append(begins, len(image)).tolist()
+    for first in range(0, len(painted), PAINTED_AT_ONCE):
+        end = min(first + PAINTED_AT_ONCE, len(painted))
+        runs = masks.decode(rle[bounds[first] : bounds[end]])
+        for k in range(first, end):
+            at = slice(bounds[k], bounds[k + 1])
+            own = runs.part(bounds[k] - bounds[first], bounds[k + 1] - bounds[first])
+            layers = [(numbers[at], nothing) for _, numbers, nothing, _ in files]
+            rasters = voc_masks.paint(own, drawn[at], size[painted[k]], layers)
+            for (folder, _, _, colours), raster in zip(files, rasters, strict=True):
+                bundle.file(f"{folder}/{stems[k]}.png", voc_masks.encode(raster, colours))
 
 
 def _sizes(images: pa.Table) -> Integers:

@@ -6,6 +6,7 @@ the top left corner of the image, half open.
 
 import math
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -129,15 +130,15 @@ def outline(root: etree._Element) -> Outline:
         elif tag in ("filename", "folder"):
             said[tag] = _text(child)
     file_name = said.pop("filename", "")
-    depth = _whole(size.get("depth"))
+    depth = whole(size.get("depth"))
     if depth is not None and depth != 3:
         said["depth"] = depth
     source = msgspec.json.encode(said).decode() if said else None
-    width, height = _whole(size.get("width")), _whole(size.get("height"))
+    width, height = whole(size.get("width")), whole(size.get("height"))
     return Outline(file_name, width, height, source, names, parts, actions, has_objects)
 
 
-def _whole(text: str | None) -> int | None:
+def whole(text: str | None) -> int | None:
     """A size in pixels; None where there is none."""
     try:
         value = round(float(text or ""))
@@ -154,19 +155,26 @@ def _text(element: etree._Element | None) -> str:
     return (element.text or "").strip() if element is not None else ""
 
 
-def read(root: etree._Element, image: int, position: dict[str, int], into: list[Object]) -> list[Problem]:
+def read(root: etree._Element, image: int, position: Mapping[str, int], into: list[Object]) -> list[Problem]:
     """Appends the objects of a file, each followed by its parts; answers with what could not be read."""
-    shift = 0.0
+    first = 0.0
     problems: list[Problem] = []
     for child in root:
         if child.tag == "source":
-            # The challenge's files count pixels from 1, the last one of a box included.
-            shift = 1.0 if ORIGINAL.fullmatch(_text(child.find("database"))) else 0.0
+            first = shift(_text(child.find("database")))
     for number, item in enumerate(root.iterchildren("object"), 1):
-        _append(item, image, number, shift, position, into, problems)
+        _append(item, image, number, first, position, into, problems)
         for part in item.iterchildren("part"):
-            _append(part, image, -number, shift, position, into, problems)
+            _append(part, image, -number, first, position, into, problems)
     return problems
+
+
+def shift(database: str | None) -> float:
+    """How far left and upper edges are from where a file of this database says that they are.
+
+    The challenge's files count pixels from 1, the last one of a box included.
+    """
+    return 1.0 if ORIGINAL.fullmatch(database or "") else 0.0
 
 
 def _append(
@@ -174,21 +182,12 @@ def _append(
     image: int,
     number: int,
     shift: float,
-    position: dict[str, int],
+    position: Mapping[str, int],
     into: list[Object],
     problems: list[Problem],
 ) -> None:
     """Appends one object, or tells why not."""
-    texts: Texts = {}
-    box: Texts | None = None
-    nested: list[etree._Element] = []
-    for child in item:
-        if not len(child):
-            texts[child.tag] = child.text
-        elif child.tag == "bndbox":
-            box = {one.tag: one.text for one in child}
-        elif child.tag != "part":
-            nested.append(child)
+    texts, box, nested = _children(item)
     name = (texts.get("name") or "").strip()
     label = position.get(name, -1)
 
@@ -200,9 +199,8 @@ def _append(
         return tell("ANNOTATION_INVALID", "the object has no name")
     flags = 0
     for key, flag in FLAGS:
-        if texts.get(key) not in UNSET and _is_set(texts[key]):
+        if texts.get(key) not in UNSET and is_set(texts[key]):
             flags |= flag
-    pose = texts.get("pose")
     if nested or box is None or not texts.keys() <= KNOWN:
         try:
             kind, corners, rings, rotation = _shape(box, nested, shift)
@@ -212,20 +210,35 @@ def _append(
             return tell("BOX_MISSING", f"the object {name} has no box")
         if kind == Kind.BOX and any(one.tag == "polygon" for one in nested):
             tell("RING_TOO_SHORT", f"the polygon of {name} has fewer than three points; its box was kept")
-        attributes = _attributes(texts, nested)
+        said = _attributes(texts, nested)
     else:
         kind, rings, rotation = int(Kind.BOX), None, None
         try:
             corners = _corners(box, shift)
         except ValueError as error:
             return tell("LABEL_NOT_A_NUMBER", f"the object {name}: {error}")
-        attributes = _posed(pose) if pose is not None else None
+        said = posed(texts.get("pose"))
     x, y, right, bottom = corners
     if right <= x or bottom <= y:
         text = f"the box of {name}, {x:g} {y:g} to {right:g} {bottom:g}, has no width or no height"
         return tell("BOX_EMPTY", text)
-    into.append(Object(image, number, label, kind, corners, flags, attributes, rings, rotation))
+    into.append(Object(image, number, label, kind, corners, flags, said, rings, rotation))
     return None
+
+
+def _children(item: etree._Element) -> tuple[Texts, Texts | None, list[etree._Element]]:
+    """The texts of an object, its box, and what else it has, without parts."""
+    texts: Texts = {}
+    box: Texts | None = None
+    nested: list[etree._Element] = []
+    for child in item:
+        if not len(child):
+            texts[child.tag] = child.text
+        elif child.tag == "bndbox":
+            box = {one.tag: one.text for one in child}
+        elif child.tag != "part":
+            nested.append(child)
+    return texts, box, nested
 
 
 def _corners(box: Texts, shift: float) -> Corners:
@@ -291,7 +304,7 @@ def _attributes(texts: Texts, nested: list[etree._Element]) -> str | None:
     attributes: dict[str, Any] = {"pose": pose} if pose else {}
     for one in nested:
         if one.tag == "actions":
-            attributes |= {name: _is_set(text) for name, text in _texts(one).items()}
+            attributes |= {name: is_set(text) for name, text in _texts(one).items()}
     attributes |= {key: plain(text) for key, text in texts.items() if text and key not in KNOWN}
     for one in nested:
         if one.tag == "attributes":
@@ -301,12 +314,19 @@ def _attributes(texts: Texts, nested: list[etree._Element]) -> str | None:
     return msgspec.json.encode(attributes).decode() if attributes else None
 
 
+def attributes(children: str) -> str | None:
+    """The attributes of an object of which these are the children."""
+    texts, _, nested = _children(etree.fromstring(f"<object>{children}</object>", PARSER))
+    return _attributes(texts, nested)
+
+
 @lru_cache(1024)
-def _posed(pose: str) -> str | None:
-    return msgspec.json.encode({"pose": pose.strip()}).decode() if pose.strip() else None
+def posed(pose: str | None) -> str | None:
+    """The attributes of an object that has none but a pose."""
+    return msgspec.json.encode({"pose": pose.strip()}).decode() if pose and pose.strip() else None
 
 
-def _is_set(text: str | None) -> bool:
+def is_set(text: str | None) -> bool:
     """Whether a flag is set: a number other than 0, or a yes."""
     word = (text or "").strip().lower()
     if word in ("0", "1"):

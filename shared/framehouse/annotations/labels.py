@@ -1,6 +1,7 @@
 """The label schema of a table, kept in the metadata of its Arrow schema."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import pyarrow as pa
 from google.protobuf import json_format
@@ -24,5 +25,12 @@ def with_labels(schema: pa.Schema, labels: annotation_pb2.LabelSchema) -> pa.Sch
 
 def labels_of(schema: pa.Schema) -> annotation_pb2.LabelSchema:
     """The labels that an Arrow schema carries; none where it carries no schema."""
-    text = (schema.metadata or {}).get(LABELS_KEY, b"{}")
+    labels = annotation_pb2.LabelSchema()
+    labels.CopyFrom(_parsed((schema.metadata or {}).get(LABELS_KEY, b"{}")))
+    return labels
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: bytes) -> annotation_pb2.LabelSchema:
+    """Every step of a job asks for the same ones, and parsing takes some 50 µs a label."""
     return json_format.Parse(text, annotation_pb2.LabelSchema())

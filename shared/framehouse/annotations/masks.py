@@ -29,6 +29,11 @@ class Runs(NamedTuple):
         """Mask that each run belongs to."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
+    def part(self, first: int, end: int) -> "Runs":
+        """The masks from `first` up to `end`."""
+        begin, stop = self.offsets[first], self.offsets[end]
+        return Runs(self.values[begin:stop], self.offsets[first : end + 1] - begin)
+
     def ordinals(self) -> Integers:
         """Position of each run in its mask, from 0."""
         return np.arange(len(self.values)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))

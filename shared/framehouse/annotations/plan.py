@@ -64,6 +64,8 @@ class Part(msgspec.Struct, frozen=True):
     length: int
     detail: str = ""
     """What the format needs besides, in its own words (JSON)."""
+    layer: int = 0
+    """Parts of several layers may speak of the same objects: what an earlier layer says of an image is kept once."""
 
 
 class Head(msgspec.Struct, frozen=True):

@@ -84,7 +84,9 @@ def main() -> None:
         from framehouse.client.errors import FramehouseError
 
         if isinstance(error, FramehouseError):
-            _complain(error.message, error.remedy)
+            from framehouse.cli.wording import REMEDIES, in_commands
+
+            _complain(in_commands(error.message), in_commands(REMEDIES.get(error.reason, error.remedy)))
         else:
             _complain(f"unexpected {type(error).__name__}: {error}")
         sys.exit(1)

@@ -7,7 +7,10 @@ import typer
 
 Address = Annotated[
     str | None,
-    typer.Option(help="host:port of the suite's gateway; without it FRAMEHOUSE_ADDRESS, else the one on this machine."),
+    typer.Option(
+        help="host:port of the suite's gateway, https://host:port where it speaks TLS; without it FRAMEHOUSE_ADDRESS, "
+        "else the one on this machine."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, on standard output.")]
 Data = Annotated[

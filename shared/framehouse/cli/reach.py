@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from framehouse.cli.stack.control import StartFailed, running_stack
 from framehouse.client import Client
-from framehouse.client.address import find_address
+from framehouse.client.address import find_address, place_of
 from framehouse.client.errors import FailedPrecondition, no_suite
 
 CONNECT_SECONDS = 2.0
@@ -42,9 +42,9 @@ def client_of_any(address: str | None) -> Iterator[Client]:
 
 
 def _listens(place: str) -> bool:
-    host, _, port = place.rpartition(":")
+    found = place_of(place)
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS):
+        with socket.create_connection((found.host, found.port), CONNECT_SECONDS):
             return True
     except (OSError, ValueError, OverflowError):
         return False

@@ -31,7 +31,7 @@ from framehouse.client.errors import (
     NotFound,
     from_status,
 )
-from framehouse.client.names import USER, dataset_name, image_name, recipe_name, version_name, versioned_name
+from framehouse.client.names import Names, image_name, own_user
 from framehouse.client.options import (
     TASKS,
     ConvertChoices,
@@ -134,6 +134,7 @@ class AsyncClient:
         self.address = find_address(address)
         self._resumes = resumes
         key = find_api_key(self.address) if api_key is None else api_key
+        self._names = Names(own_user(key))
         self._connection = Connection(self.address, deadline, key)
 
     async def __aenter__(self) -> Self:
@@ -281,7 +282,7 @@ class AsyncClient:
         """
         if add not in ADD:
             raise InvalidArgument(f"add is {add!r}", remedy=f"use one of: {', '.join(filter(None, ADD))}")
-        parent, _, dataset = dataset_name(name).partition("/datasets/")
+        parent, _, dataset = self._names.dataset(name).partition("/datasets/")
         read = read_options(**choices)
         if isinstance(source, ingest_pb2.Upload):
             upload = source
@@ -307,7 +308,7 @@ class AsyncClient:
         with suppress(NotFound):
             await self.get_dataset(name)
             raise AlreadyExists(
-                f"dataset {dataset_name(name)!r} exists already",
+                f"dataset {self._names.dataset(name)!r} exists already",
                 remedy="choose another name, delete it first, or say how to add to it (--add)",
                 reason="DATASET_EXISTS",
             )
@@ -324,7 +325,7 @@ class AsyncClient:
         """
         found: list[dataset_pb2.Dataset] = []
         request = dataset_pb2.ListDatasetsRequest(
-            parent=_user(user), filter=filter, order_by=order_by, trash=trash, page_size=1000
+            parent=self._names.user(user), filter=filter, order_by=order_by, trash=trash, page_size=1000
         )
         async for page in self._pages("DatasetService/ListDatasets", request, dataset_pb2.ListDatasetsResponse):
             found.extend(page.datasets)
@@ -332,7 +333,7 @@ class AsyncClient:
 
     async def get_dataset(self, name: str) -> dataset_pb2.Dataset:
         """One dataset."""
-        request = dataset_pb2.GetDatasetRequest(name=dataset_name(name))
+        request = dataset_pb2.GetDatasetRequest(name=self._names.dataset(name))
         return await self._call("DatasetService/GetDataset", request, dataset_pb2.Dataset)
 
     async def create_dataset(
@@ -347,7 +348,7 @@ class AsyncClient:
         labels: Sequence[str] = (),
     ) -> dataset_pb2.Dataset:
         """Makes a dataset without images, which imports add to. The rest is as `update_dataset` says."""
-        parent, _, dataset_id = dataset_name(name).partition("/datasets/")
+        parent, _, dataset_id = self._names.dataset(name).partition("/datasets/")
         dataset = dataset_pb2.Dataset(
             display_name=display_name,
             description=description,
@@ -380,7 +381,9 @@ class AsyncClient:
             "visibility": None if visibility is None else _choice("visibility", visibility, VISIBILITIES),
             "task": None if task is None else _choice("task", task, TASKS),
         }
-        request = dataset_pb2.UpdateDatasetRequest(dataset=dataset_pb2.Dataset(name=dataset_name(name), etag=etag))
+        request = dataset_pb2.UpdateDatasetRequest(
+            dataset=dataset_pb2.Dataset(name=self._names.dataset(name), etag=etag)
+        )
         for field, value in (*texts.items(), *numbers.items()):
             if value is not None:
                 setattr(request.dataset, field, value)
@@ -394,14 +397,14 @@ class AsyncClient:
 
         Its name is that of the source, as one of the local user's, unless another one is given.
         """
-        full, version = versioned_name(source)
-        parent, _, dataset_id = dataset_name(name or full.rpartition("/")[2]).partition("/datasets/")
+        full, version = self._names.versioned(source)
+        parent, _, dataset_id = self._names.dataset(name or full.rpartition("/")[2]).partition("/datasets/")
         request = dataset_pb2.CloneDatasetRequest(source=full, version=version, parent=parent, dataset_id=dataset_id)
         return await self._call("DatasetService/CloneDataset", request, dataset_pb2.Dataset)
 
     async def star_dataset(self, name: str, *, remove: bool = False) -> dataset_pb2.Dataset:
         """Marks a dataset as one that the caller likes, or takes the mark away."""
-        request = dataset_pb2.StarDatasetRequest(name=dataset_name(name), remove=remove)
+        request = dataset_pb2.StarDatasetRequest(name=self._names.dataset(name), remove=remove)
         return await self._call("DatasetService/StarDataset", request, dataset_pb2.Dataset)
 
     async def delete_dataset(self, name: str, etag: str = "") -> dataset_pb2.Dataset:
@@ -409,22 +412,22 @@ class AsyncClient:
 
         The answer's `uid` is what `restore_dataset` and `purge_dataset` know it by.
         """
-        request = dataset_pb2.DeleteDatasetRequest(name=dataset_name(name), etag=etag)
+        request = dataset_pb2.DeleteDatasetRequest(name=self._names.dataset(name), etag=etag)
         return await self._call("DatasetService/DeleteDataset", request, dataset_pb2.Dataset)
 
     async def restore_dataset(self, uid: str, name: str = "", *, user: str = "") -> dataset_pb2.Dataset:
         """Takes a dataset of a user out of the trash, under the name that it had or, where that is taken, another."""
-        request = dataset_pb2.RestoreDatasetRequest(parent=_user(user), uid=uid, dataset_id=name)
+        request = dataset_pb2.RestoreDatasetRequest(parent=self._names.user(user), uid=uid, dataset_id=name)
         return await self._call("DatasetService/RestoreDataset", request, dataset_pb2.Dataset)
 
     async def purge_dataset(self, uid: str, *, user: str = "") -> None:
         """Removes a dataset of a user's trash for ever."""
-        request = dataset_pb2.PurgeDatasetRequest(parent=_user(user), uid=uid)
+        request = dataset_pb2.PurgeDatasetRequest(parent=self._names.user(user), uid=uid)
         await self._call("DatasetService/PurgeDataset", request, empty_pb2.Empty)
 
     async def statistics(self, name: str) -> statistics_pb2.Statistics:
         """The numbers of a dataset."""
-        request = statistics_pb2.GetStatisticsRequest(name=dataset_name(name))
+        request = statistics_pb2.GetStatisticsRequest(name=self._names.dataset(name))
         return await self._call("StatisticsService/GetStatistics", request, statistics_pb2.Statistics)
 
     # --- images
@@ -489,7 +492,7 @@ class AsyncClient:
         all_tasks: bool = False,
     ) -> AsyncGenerator[dataset_pb2.ListImagesResponse, None]:
         """What `list_images` goes through, page by page, each with the number of all images that are selected."""
-        parent, version = versioned_name(name)
+        parent, version = self._names.versioned(name)
         request = dataset_pb2.ListImagesRequest(
             parent=parent, version=version, filter=filter, order_by=order_by, view=_view(annotations, all_tasks)
         )
@@ -522,7 +525,7 @@ class AsyncClient:
 
     async def list_removals(self, name: str) -> AsyncGenerator[dataset_pb2.Removal, None]:
         """The removals of images from a dataset that can be taken back, newest first."""
-        request = dataset_pb2.ListRemovalsRequest(parent=dataset_name(name), page_size=1000)
+        request = dataset_pb2.ListRemovalsRequest(parent=self._names.dataset(name), page_size=1000)
         async for page in self._pages("DatasetService/ListRemovals", request, dataset_pb2.ListRemovalsResponse):
             for removal in page.removals:
                 yield removal
@@ -545,7 +548,7 @@ class AsyncClient:
             raise InvalidArgument(
                 "no images are selected, or in two ways", remedy="give a filter, * for all, a removal, or paths"
             )
-        parent = dataset_name(name)
+        parent = self._names.dataset(name)
         request = dataset_pb2.RestoreImagesRequest(parent=parent, etag=etag, validate_only=validate_only)
         if removal:
             request.removal = removal if "/" in removal else f"{parent}/removals/{removal}"
@@ -608,7 +611,7 @@ class AsyncClient:
 
         With a `distance` of 1 to 8 those that look alike: in so many bits of 64 their looks may differ.
         """
-        request = dataset_pb2.ListDuplicatesRequest(parent=dataset_name(name), page_size=1000, distance=distance)
+        request = dataset_pb2.ListDuplicatesRequest(parent=self._names.dataset(name), page_size=1000, distance=distance)
         async for page in self._pages("DatasetService/ListDuplicates", request, dataset_pb2.ListDuplicatesResponse):
             for group in page.groups:
                 yield group
@@ -638,7 +641,7 @@ class AsyncClient:
             raise InvalidArgument("there is no change, or more than one", remedy="give one of split, state and remove")
         if bool(filter) == bool(images):
             raise InvalidArgument("no images are selected, or in two ways", remedy="give a filter, * for all, or paths")
-        parent = dataset_name(name)
+        parent = self._names.dataset(name)
         request = dataset_pb2.ChangeImagesRequest(parent=parent, etag=etag, validate_only=validate_only)
         if filter:
             request.filter = filter
@@ -681,7 +684,7 @@ class AsyncClient:
         if kind not in GROUPS or (kind == "attribute") != bool(attribute):
             raise InvalidArgument(f"{group!r} is no group of images", remedy="say folder, look, or attribute:NAME")
         request = dataset_pb2.RedistributeSplitsRequest(
-            name=dataset_name(name),
+            name=self._names.dataset(name),
             shares=[dataset_pb2.SplitShare(split=split, share=share) for split, share in (shares or {}).items()],
             seed=seed,
             stratify=stratify,
@@ -696,7 +699,7 @@ class AsyncClient:
 
     async def list_classes(self, name: str) -> list[dataset_pb2.ClassCount]:
         """The classes of a dataset in their order, with counts; `cars@3` asks for those of its version 3."""
-        parent, version = versioned_name(name)
+        parent, version = self._names.versioned(name)
         request = dataset_pb2.ListClassesRequest(parent=parent, version=version)
         response = await self._call("DatasetService/ListClasses", request, dataset_pb2.ListClassesResponse)
         return list(response.classes)
@@ -710,7 +713,7 @@ class AsyncClient:
         `changes`: made by the functions of `framehouse.client.classes`. `validate_only` just says what would happen.
         """
         request = dataset_pb2.ChangeClassesRequest(
-            parent=dataset_name(name), changes=changes, etag=etag, validate_only=validate_only
+            parent=self._names.dataset(name), changes=changes, etag=etag, validate_only=validate_only
         )
         response = dataset_pb2.ChangeClassesResponse
         return await self._call("DatasetService/ChangeClasses", request, response, REWRITE_SECONDS)
@@ -732,7 +735,7 @@ class AsyncClient:
         one that was read.
         """
         request = dataset_pb2.CreateVersionRequest(
-            parent=dataset_name(name), description=description, etag=etag, request_id=uuid.uuid4().hex
+            parent=self._names.dataset(name), description=description, etag=etag, request_id=uuid.uuid4().hex
         )
         version = await self._call("DatasetService/CreateVersion", request, dataset_pb2.Version)
         if not wait:
@@ -744,7 +747,7 @@ class AsyncClient:
 
     async def get_version(self, name: str) -> dataset_pb2.Version:
         """A version (`cars@3`), with a URL of its snapshot where that is there."""
-        return await self._get_version(version_name(name))
+        return await self._get_version(self._names.version(name))
 
     async def _get_version(self, name: str) -> dataset_pb2.Version:
         request = dataset_pb2.GetVersionRequest(name=name)
@@ -752,22 +755,22 @@ class AsyncClient:
 
     async def list_versions(self, name: str) -> AsyncGenerator[dataset_pb2.Version, None]:
         """The versions of a dataset, the newest first, without URLs."""
-        request = dataset_pb2.ListVersionsRequest(parent=dataset_name(name), page_size=1000)
+        request = dataset_pb2.ListVersionsRequest(parent=self._names.dataset(name), page_size=1000)
         async for page in self._pages("DatasetService/ListVersions", request, dataset_pb2.ListVersionsResponse):
             for version in page.versions:
                 yield version
 
     async def update_version(self, name: str, description: str, *, etag: str = "") -> dataset_pb2.Version:
         """Gives a version (`cars@3`) another description; with `etag` only where it has the one that was read."""
-        version = dataset_pb2.Version(name=version_name(name), description=description, etag=etag)
+        version = dataset_pb2.Version(name=self._names.version(name), description=description, etag=etag)
         request = dataset_pb2.UpdateVersionRequest(version=version)
         return await self._call("DatasetService/UpdateVersion", request, dataset_pb2.Version)
 
     async def compare_versions(self, base: str, other: str = "") -> dataset_pb2.CompareVersionsResponse:
         """What is different from a version (`cars@1`) to another one of the same dataset, or to what the dataset is."""
-        version_name(base)
-        parent, number = versioned_name(base)
-        compared, against = versioned_name(other) if other else (parent, 0)
+        self._names.version(base)
+        parent, number = self._names.versioned(base)
+        compared, against = self._names.versioned(other) if other else (parent, 0)
         if compared != parent:
             raise InvalidArgument(
                 f"{base!r} and {other!r} are of different datasets", remedy="name two versions of one of them"
@@ -777,7 +780,7 @@ class AsyncClient:
 
     async def restore_version(self, name: str, *, etag: str = "") -> dataset_pb2.Dataset:
         """Makes a dataset what a version of it is (`cars@1`); with `etag` only where it is the one that was read."""
-        request = dataset_pb2.RestoreVersionRequest(name=version_name(name), etag=etag)
+        request = dataset_pb2.RestoreVersionRequest(name=self._names.version(name), etag=etag)
         return await self._call("DatasetService/RestoreVersion", request, dataset_pb2.Dataset)
 
     async def download_snapshot(self, name: str, out: str | Path, report: Report = progress.ignore) -> Path:
@@ -837,12 +840,19 @@ class AsyncClient:
         return list(answer.formats)
 
     async def preview_loss(
-        self, name: str, format: str, **choices: Unpack[WriteChoices]
+        self, name: str, format: str = "", *, recipe: str = "", **choices: Unpack[WriteChoices]
     ) -> conversion_pb2.PreviewLossResponse:
-        """What a format cannot hold of a dataset or a version of it, and what would be done instead; writes nothing."""
-        dataset, version = versioned_name(name)
+        """What a format cannot hold of a dataset or a version of it, and what would be done instead; writes nothing.
+
+        `recipe`: what it is like where nothing else is said, the format too. With `strict`, `refusal` says why there
+        would be no export.
+        """
+        dataset, version = self._names.versioned(name)
         request = conversion_pb2.PreviewLossRequest(
-            dataset=dataset, version=version, write=write_options(format, **choices)
+            dataset=dataset,
+            version=version,
+            write=write_options(format, **choices),
+            recipe=recipe and self._names.recipe(recipe),
         )
         return await self._call("ConversionService/PreviewLoss", request, conversion_pb2.PreviewLossResponse)
 
@@ -866,12 +876,12 @@ class AsyncClient:
         """
         write = write_options(format, **choices)
         target = check_target(out)
-        dataset, version = versioned_name(name)
+        dataset, version = self._names.versioned(name)
         request = export_pb2.ExportDatasetRequest(
             dataset=dataset,
             version=version,
             write=write,
-            recipe=recipe and recipe_name(recipe),
+            recipe=recipe and self._names.recipe(recipe),
             volume_bytes=volume_bytes,
             keep_seconds=keep_seconds,
             request_id=uuid.uuid4().hex,
@@ -920,7 +930,7 @@ class AsyncClient:
 
     async def list_exports(self, dataset: str = "") -> AsyncGenerator[export_pb2.Export, None]:
         """The exports that are there, or those of a dataset, newest first, without URLs."""
-        request = export_pb2.ListExportsRequest(dataset=dataset and dataset_name(dataset), page_size=1000)
+        request = export_pb2.ListExportsRequest(dataset=dataset and self._names.dataset(dataset), page_size=1000)
         async for page in self._pages("ExportService/ListExports", request, export_pb2.ListExportsResponse):
             for export in page.exports:
                 yield export
@@ -942,7 +952,10 @@ class AsyncClient:
             report(Progress("download", "bytes", count, found.size))
 
         received(0)
-        written = await downloading.download(found, lambda: self.get_export(export), target, received)
+        try:
+            written = await downloading.download(found, lambda: self.get_export(export), target, received)
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError("what came is kept, and the same command goes on there") from None
         report(Progress("download", "bytes", found.size, found.size, ended=True))
         return written
 
@@ -952,7 +965,7 @@ class AsyncClient:
         self, name: str, format: str = "", *, display_name: str = "", **choices: Unpack[WriteChoices]
     ) -> recipe_pb2.Recipe:
         """Keeps what an export is to be like under a name, such as `training`."""
-        parent, _, recipe_id = recipe_name(name).partition("/recipes/")
+        parent, _, recipe_id = self._names.recipe(name).partition("/recipes/")
         recipe = recipe_pb2.Recipe(display_name=display_name, write=write_options(format, **choices))
         request = recipe_pb2.CreateRecipeRequest(parent=parent, recipe_id=recipe_id, recipe=recipe)
         return await self._call("RecipeService/CreateRecipe", request, recipe_pb2.Recipe)
@@ -962,26 +975,30 @@ class AsyncClient:
     ) -> recipe_pb2.Recipe:
         """Replaces a recipe; with `etag` only if it is still the one that was read."""
         request = recipe_pb2.UpdateRecipeRequest()
-        request.recipe.name, request.recipe.display_name, request.recipe.etag = recipe_name(name), display_name, etag
+        request.recipe.name, request.recipe.display_name, request.recipe.etag = (
+            self._names.recipe(name),
+            display_name,
+            etag,
+        )
         request.recipe.write.CopyFrom(write_options(format, **choices))
         return await self._call("RecipeService/UpdateRecipe", request, recipe_pb2.Recipe)
 
     async def get_recipe(self, name: str) -> recipe_pb2.Recipe:
         """One recipe."""
-        request = recipe_pb2.GetRecipeRequest(name=recipe_name(name))
+        request = recipe_pb2.GetRecipeRequest(name=self._names.recipe(name))
         return await self._call("RecipeService/GetRecipe", request, recipe_pb2.Recipe)
 
     async def list_recipes(self, user: str = "") -> list[recipe_pb2.Recipe]:
         """The recipes of a user, by name."""
         found: list[recipe_pb2.Recipe] = []
-        request = recipe_pb2.ListRecipesRequest(parent=_user(user), page_size=1000)
+        request = recipe_pb2.ListRecipesRequest(parent=self._names.user(user), page_size=1000)
         async for page in self._pages("RecipeService/ListRecipes", request, recipe_pb2.ListRecipesResponse):
             found.extend(page.recipes)
         return found
 
     async def delete_recipe(self, name: str) -> None:
         """Removes a recipe; what was exported with it stays."""
-        request = recipe_pb2.DeleteRecipeRequest(name=recipe_name(name))
+        request = recipe_pb2.DeleteRecipeRequest(name=self._names.recipe(name))
         await self._call("RecipeService/DeleteRecipe", request, empty_pb2.Empty)
 
     # --- jobs
@@ -1065,13 +1082,13 @@ class AsyncClient:
         key = key_pb2.Key(display_name=display_name, scopes=[SCOPES[scope] for scope in scopes], limits=limits)
         if expire_time is not None:
             key.expire_time.FromDatetime(expire_time)
-        request = key_pb2.CreateKeyRequest(parent=f"users/{user}" if user else USER, key=key)
+        request = key_pb2.CreateKeyRequest(parent=self._names.user(user), key=key)
         return await self._call("KeyService/CreateKey", request, key_pb2.Key)
 
     async def list_keys(self, user: str = "") -> list[key_pb2.Key]:
         """The keys of a user, or with `-` those of all, newest first, without their secrets."""
         found: list[key_pb2.Key] = []
-        request = key_pb2.ListKeysRequest(parent=f"users/{user}" if user else USER, page_size=1000)
+        request = key_pb2.ListKeysRequest(parent=self._names.user(user), page_size=1000)
         async for page in self._pages("KeyService/ListKeys", request, key_pb2.ListKeysResponse):
             found.extend(page.keys)
         return found
@@ -1124,11 +1141,6 @@ class AsyncClient:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
-
-
-def _user(user: str) -> str:
-    """The name of a user; the local one where none is given."""
-    return f"users/{user}" if user else USER
 
 
 def _choice(what: str, said: str, choices: Mapping[str, T]) -> T:

@@ -10,6 +10,10 @@ import grpc
 from google.protobuf.message import Message
 
 from framehouse.client import errors
+from framehouse.client.address import place_of
+from framehouse.client.errors import InvalidArgument
+from framehouse.client.trust import authority
+from framehouse.loopback import is_loopback
 
 R = TypeVar("R", bound=Message)
 
@@ -34,13 +38,27 @@ _OPTIONS = [
 
 
 class Connection:
-    """Calls methods of the gateway at host:port by their path, with a key where there is one."""
+    """Calls methods of the gateway at an address by their path, with a key where there is one.
+
+    Raises `InvalidArgument` where that key would be sent in the clear to another machine.
+    """
 
     def __init__(self, address: str, deadline: float, api_key: str = "") -> None:
         self.address = address
         self._deadline = deadline
         self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
-        self._channel = grpc.aio.insecure_channel(f"dns:///{address}", options=_OPTIONS)
+        place = place_of(address)
+        target = f"dns:///{place.target}"
+        if place.is_secure:
+            credentials = grpc.ssl_channel_credentials(authority())
+            self._channel = grpc.aio.secure_channel(target, credentials, options=_OPTIONS)
+            return
+        if api_key and not place.is_plain and not is_loopback(place.host):
+            raise InvalidArgument(
+                f"the key would be sent to {place.target} in the clear",
+                remedy=f"write https://{place.target}, or http://{place.target} where nobody can listen on the way",
+            )
+        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
 
     async def call(
         self, path: str, request: Message | Sequence[Message], response: type[R], work_seconds: float = 0.0
@@ -68,7 +86,8 @@ class Connection:
                     raise errors.from_call(last, self.address) from error
                 told = errors.from_call(error, self.address)
                 wait = told.retry_seconds or backoff
-                again = error.code() is grpc.StatusCode.UNAVAILABLE or told.retry_seconds
+                away = error.code() is grpc.StatusCode.UNAVAILABLE and told.reason != "CERTIFICATE_REFUSED"
+                again = away or told.retry_seconds
                 if not again or time.monotonic() + wait > end:
                     raise told from error
                 last = error

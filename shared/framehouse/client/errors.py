@@ -137,7 +137,14 @@ def from_call(error: grpc.aio.AioRpcError, address: str) -> FramehouseError:
 
 
 def no_suite(address: str, cause: str = "") -> Unavailable:
-    """Nothing listens where the suite should be."""
+    """Nothing listens where the suite should be, or not what is believed to be it."""
+    if "CERTIFICATE_VERIFY_FAILED" in cause or "Hostname Verification" in cause:
+        return Unavailable(
+            f"the certificate of what answers at {address} is not one to believe",
+            remedy="name the file of the authority that vouches for it by FRAMEHOUSE_CA, and the host as it does",
+            reason="CERTIFICATE_REFUSED",
+            facts={"address": address, "cause": cause},
+        )
     return Unavailable(
         f"no Framehouse suite answers at {address}",
         remedy="start one with `framehouse up`, or name the one you mean by FRAMEHOUSE_ADDRESS",

@@ -7,12 +7,14 @@ import urllib3
 from google.rpc import code_pb2, status_pb2
 
 from framehouse.client.errors import FailedPrecondition, FramehouseError, Unavailable, from_status
+from framehouse.client.trust import https
 
 
 @cache
 def _pool() -> urllib3.PoolManager:
     retries = urllib3.Retry(total=4, backoff_factor=0.2, status_forcelist=[503], raise_on_status=False, redirect=0)
-    return urllib3.PoolManager(retries=retries, timeout=urllib3.Timeout(connect=10.0, read=60.0), maxsize=8)
+    timeout = urllib3.Timeout(connect=10.0, read=60.0)
+    return urllib3.PoolManager(retries=retries, timeout=timeout, maxsize=8, ssl_context=https())
 
 
 def read(url: str) -> bytes:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import urllib3
 
 from framehouse.client.errors import FailedPrecondition, FramehouseError, Unavailable
+from framehouse.client.trust import https
 from framehouse.v1 import ingest_pb2
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 @cache
 def _pool() -> urllib3.PoolManager:
-    return urllib3.PoolManager(retries=False, timeout=_TIMEOUT, maxsize=2 * PARALLEL)
+    return urllib3.PoolManager(retries=False, timeout=_TIMEOUT, maxsize=2 * PARALLEL, ssl_context=https())
 
 
 class PartDiffers(Exception):

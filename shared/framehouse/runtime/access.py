@@ -7,13 +7,13 @@ signature and pass it on. Steps of jobs have no caller: what they do was allowed
 import base64
 import hashlib
 import hmac
-import ipaddress
 import time
 from contextvars import ContextVar
 from typing import NamedTuple
 
 import msgspec
 
+from framehouse.loopback import is_loopback
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import NotFound, PermissionDenied, Unauthenticated
 
@@ -101,7 +101,7 @@ def act_as(user: str) -> None:
 def check_settings() -> None:
     """Ends a process that would serve strangers, or could not tell them apart; the text says what to set."""
     host, identity_key = settings().host, settings().identity_key.get_secret_value()
-    if settings().auth == "none" and not _is_loopback(host):
+    if settings().auth == "none" and not is_loopback(host):
         raise SystemExit(
             f"FRAMEHOUSE_AUTH is none, which is for loopback only, and FRAMEHOUSE_HOST is {host}: everybody who reaches"
             " it could read and remove everything; set FRAMEHOUSE_AUTH=api_key, or FRAMEHOUSE_HOST=127.0.0.1"
@@ -115,13 +115,6 @@ def check_settings() -> None:
         raise SystemExit(
             f"FRAMEHOUSE_ADMIN_KEY could be guessed; set it to random text of {LEAST_KEY_LETTERS} letters or more"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 # --- whether it may

@@ -14,6 +14,7 @@ import grpc
 
 from framehouse.runtime.access import IDENTITY, METADATA
 from framehouse.runtime.config import settings
+from framehouse.runtime.errors import Unavailable
 from framehouse.runtime.telemetry import REQUEST_ID
 
 DEADLINE: ContextVar[float | None] = ContextVar("deadline", default=None)
@@ -49,7 +50,10 @@ OPTIONS: list[tuple[str, Any]] = [
 
 
 class _CarryOn(grpc.aio.UnaryUnaryClientInterceptor):
-    """Sends the request id, the caller and the rest of the deadline with every call."""
+    """Sends the request id, the caller and the rest of the deadline with every call to a process."""
+
+    def __init__(self, process: str) -> None:
+        self._process = process
 
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], details: grpc.aio.ClientCallDetails, request: Any
@@ -66,18 +70,37 @@ class _CarryOn(grpc.aio.UnaryUnaryClientInterceptor):
         carried = grpc.aio.ClientCallDetails(
             details.method, timeout, metadata, details.credentials, details.wait_for_ready
         )
-        return await continuation(carried, request)
+        call = await continuation(carried, request)
+        try:
+            await call
+        except grpc.aio.AioRpcError as error:
+            if (away := unreachable(error, self._process)) is not None:
+                raise away from error
+        return call
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """A channel to host:port; of a name with several addresses, all are used in turn."""
-    return grpc.aio.insecure_channel(f"dns:///{address}", options=OPTIONS, interceptors=[_CarryOn()])
+def open_channel(address: str, process: str) -> grpc.aio.Channel:
+    """A channel to a process at host:port; of a name with several addresses, all are used in turn.
+
+    A call raises `Unavailable` where the process does not answer.
+    """
+    return grpc.aio.insecure_channel(f"dns:///{address}", options=OPTIONS, interceptors=[_CarryOn(process)])
 
 
 @cache
 def connect(process: str) -> grpc.aio.Channel:
     """The channel of this process to another one of ours (`ingest`, `media` …), opened once."""
-    return open_channel(address_of(process))
+    return open_channel(address_of(process), process)
+
+
+def unreachable(error: grpc.aio.AioRpcError, process: str) -> Unavailable | None:
+    """The error that names the process, where it did not answer; none where the error is its own answer.
+
+    gRPC has one code for both. What the transport reports has no metadata; what a service answers has its details.
+    """
+    if error.code() is not grpc.StatusCode.UNAVAILABLE or len(error.trailing_metadata()):
+        return None
+    return Unavailable(f"the {process} service", address_of(process), error.details() or "")
 
 
 def address_of(process: str) -> str:

@@ -33,6 +33,14 @@ class Settings(BaseSettings):
     drain_seconds: float = 20.0
     """How long calls in flight may go on after SIGTERM."""
 
+    tls_certificate: str = ""
+    """PEM file of the gateway's certificate, and after it of those that vouch for it; set, both its ports speak TLS."""
+    tls_key: str = ""
+    """PEM file of that certificate's private key."""
+    tls: Literal["own", "proxy"] = "own"
+    """Who speaks TLS with clients: the gateway by a certificate of its own, or what stands before it. Where keys are
+    asked for, a gateway with neither listens on loopback alone."""
+
     auth: Literal["none", "api_key"] = "none"
     """Who may call: anybody, on loopback alone; or whoever shows a key."""
     identity_key: SecretStr = SecretStr("")
@@ -91,6 +99,8 @@ class Settings(BaseSettings):
     """JSON file of the buckets that uploads are fetched from, with their keys; empty means none."""
     pack_grace_seconds: int = 7 * 24 * 3600
     """How long packs and previews are kept that nothing refers to and nobody uses."""
+    table_grace_seconds: int = Field(24 * 3600, ge=0)
+    """How long a dataset can be read as it was before a change, by who began to read it then."""
     trash_seconds: int = Field(30 * 24 * 3600, ge=0)
     """How long datasets, and images that were removed from one, can be taken back."""
     shard_images: int = 500

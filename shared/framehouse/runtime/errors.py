@@ -61,6 +61,12 @@ class InvalidArgument(ServiceError):
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
         details = (error_details_pb2.BadRequest(field_violations=[violation]),) if field else ()
         super().__init__(text, reason=reason, details=details, facts=facts)
+        self.field = field
+        self.facts = facts
+
+    def within(self, path: str) -> "InvalidArgument":
+        """The same of a message that is the field `path` of the request."""
+        return InvalidArgument(self.text, reason=self.reason, field=f"{path}.{self.field}", facts=self.facts)
 
 
 class NotFound(ServiceError):

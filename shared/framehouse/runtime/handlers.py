@@ -22,6 +22,7 @@ from grpc_status import rpc_status
 from framehouse.runtime import access
 from framehouse.runtime.channels import DEADLINE
 from framehouse.runtime.errors import Internal, InvalidArgument, ServiceError, code_name
+from framehouse.runtime.requests import check_enums
 from framehouse.runtime.telemetry import REQUEST_ID, RPC_SECONDS, logger
 from framehouse.runtime.topology import is_client_facing
 
@@ -61,13 +62,15 @@ def _method_handler(method: MethodDescriptor, call: Any) -> "grpc.RpcMethodHandl
 
 def _parsed(method: MethodDescriptor, data: bytes) -> Message:
     try:
-        return GetMessageClass(method.input_type).FromString(data)
+        request = GetMessageClass(method.input_type).FromString(data)
     except DecodeError as error:
         name = method.input_type.full_name
         raise InvalidArgument(
             f"the bytes sent are no {name}; make them with the contracts that server reflection gives",
             reason="MALFORMED_REQUEST",
         ) from error
+    check_enums(request)
+    return request
 
 
 async def _each_parsed(method: MethodDescriptor, received: AsyncIterator[bytes]) -> AsyncIterator[Message]:

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
 
@@ -23,18 +23,30 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
-from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
+from temporalio.common import (
+    RetryPolicy,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from framehouse.runtime import access
 from framehouse.runtime.config import settings
-from framehouse.runtime.errors import RETRIABLE, Cancelled, ResourceExhausted, Unavailable, code_name
+from framehouse.runtime.errors import (
+    RETRIABLE,
+    Cancelled,
+    FailedPrecondition,
+    ResourceExhausted,
+    Unavailable,
+    code_name,
+)
 from framehouse.runtime.handlers import status_of
 from framehouse.runtime.telemetry import JOBS_STARTED, REQUEST_ID, STEP_SECONDS, logger
-from framehouse.runtime.topology import OWNERS, is_client_facing, services
+from framehouse.runtime.topology import JOB_OWNER, OWNERS, is_client_facing, services
 from framehouse.v1 import job_pb2
 
 R = TypeVar("R", bound=Message)
@@ -43,6 +55,8 @@ T = TypeVar("T")
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 STEP_TIMEOUT = timedelta(hours=6)
+OWNER = SearchAttributeKey.for_keyword(JOB_OWNER)
+"""By which the job server finds the jobs of a user. It has to be told of it once: `framehouse up` and deploy/ do."""
 DEFECT_ATTEMPTS = 3
 """A step that fails for a reason nobody foresaw is tried so often; one that waits for a dependency, for ever."""
 
@@ -215,12 +229,20 @@ async def together(work: Iterable[Awaitable[T]]) -> list[T]:
 
 @asynccontextmanager
 async def reaching_job_server() -> AsyncIterator[None]:
-    """Turns the job server's absence into `UNAVAILABLE` with its name and address."""
+    """Turns the job server's absence into `UNAVAILABLE` with its name and address; `FailedPrecondition` where it was
+    never told of `OWNER`.
+    """
     try:
         yield
     except RPCError as error:
         if error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
             raise Unavailable("job server (Temporal)", settings().temporal_address, error.message) from None
+        if error.status == RPCStatusCode.INVALID_ARGUMENT and OWNER.name in error.message:
+            text = (
+                f"the job server (Temporal) does not know the search attribute {OWNER.name}; register it with: "
+                f"temporal operator search-attribute create --name {OWNER.name} --type Keyword"
+            )
+            raise FailedPrecondition(text, reason="JOB_SERVER_UNPREPARED") from None
         raise
     except RuntimeError as error:
         if "connect" in str(error):
@@ -265,9 +287,8 @@ async def run_worker(
                 max_concurrent_activities=settings().concurrent_activities,
                 max_cached_workflows=100,
                 graceful_shutdown_timeout=timedelta(seconds=settings().drain_seconds),
-                workflow_runner=SandboxedWorkflowRunner(
-                    restrictions=SandboxRestrictions.default.with_passthrough_all_modules()
-                ),
+                # The sandbox would be entered again for every payload: a third of the time of a step here.
+                workflow_runner=UnsandboxedWorkflowRunner(),
             )
             async with worker:
                 logger().info("polling for steps", queue=queue)
@@ -329,6 +350,7 @@ async def start(
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
                 if after_failure
                 else WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                search_attributes=TypedSearchAttributes([SearchAttributePair(OWNER, user)] if user else []),
                 memo={"kind": int(kind), "target": target, "owner": user, "counts": owner is None},
                 rpc_timeout=timedelta(seconds=10),
             )
@@ -342,6 +364,7 @@ async def start(
 
 # --- how many jobs a caller may have at once
 
+RUNNING = "ExecutionStatus = 'Running'"
 LISTED_SECONDS = 5.0
 """The job server lists a job a moment after it has begun, so that those of the last seconds are asked for by name."""
 ROOM_SECONDS = 10.0
@@ -357,14 +380,21 @@ async def owner_of(execution: WorkflowExecution) -> str:
     return owner
 
 
-async def _counts(execution: WorkflowExecution, owner: str) -> bool:
-    return await owner_of(execution) == owner and await execution.memo_value("counts", True, type_hint=bool)
+async def oldest_start() -> datetime | None:
+    """When the job began that has run for the longest; None where none runs."""
+    connection = await client()
+    async with reaching_job_server():
+        return min([one.start_time async for one in connection.list_workflows(RUNNING)], default=None)
+
+
+def of_owner(user: str) -> str:
+    """The jobs of a user, in the job server's query language."""
+    return f"{OWNER.name} = '{user}'"
 
 
 async def _check_room(connection: Client, owner: str, limit: int) -> None:
-    running = {
-        one.id async for one in connection.list_workflows("ExecutionStatus = 'Running'") if await _counts(one, owner)
-    }
+    listed = connection.list_workflows(f"{RUNNING} AND {of_owner(owner)}")
+    running = {one.id async for one in listed if await one.memo_value("counts", True, type_hint=bool)}
     for job, (user, began) in list(_just_started.items()):
         if time.monotonic() - began > LISTED_SECONDS:
             del _just_started[job]

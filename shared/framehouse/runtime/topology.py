@@ -23,6 +23,9 @@ OWNERS = {
 }
 """The process that serves each gRPC service."""
 
+JOB_OWNER = "FramehouseOwner"
+"""The job server's search attribute, a keyword, that holds the user to whom a job belongs."""
+
 
 @cache
 def services() -> dict[str, ServiceDescriptor]:

@@ -22,6 +22,7 @@ from framehouse.runtime.config import Settings
 from framehouse.store.image_names import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from framehouse.store.issues import ERROR, WARNING, IssueLog
 from framehouse.store.manifest import MANIFEST
+from framehouse.store.structures import structures_at
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -49,6 +50,7 @@ MOST_NAMES = (1 << 31) - 1
 """Bytes of all paths of an archive together."""
 
 LOCAL_MAGIC = b"PK\3\4"
+CENTRAL_MAGIC = b"PK\1\2"
 END_MAGIC = b"PK\5\6"
 CHUNK = 8 << 20
 """Bytes of the directory that are parsed at once."""
@@ -101,6 +103,7 @@ LITTER = rf"(?i)(^|/)(__MACOSX/|(\.DS_Store|Thumbs\.db|desktop\.ini|Icon\r|\._[^
 """What systems leave in folders, and our own manifests: nothing of a dataset."""
 ESCAPE = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)"
 FOLDER = r"[/\\]$"
+SEPARATORS = b"/\\"
 REDUNDANT = r"(^|/)\.(/|$)|//"
 CONTROL = r"[\x00-\x1f\x7f]"
 LONG = rf"[^/]{{{LONGEST_NAME + 1}}}"
@@ -232,7 +235,7 @@ def find_directory(file: io.RawIOBase, size: int) -> Directory:
         raise errors.InvalidArgument("the archive holds no files", reason="ARCHIVE_EMPTY")
     prefix = end - directory_size - offset
     for start, shift in ((end - directory_size, prefix), (offset, 0)):
-        if shift >= 0 and 0 <= start <= end - CENTRAL.itemsize and _read(file, start, 4) == b"PK\1\2":
+        if shift >= 0 and 0 <= start <= end - CENTRAL.itemsize and _read(file, start, 4) == CENTRAL_MAGIC:
             if shift and head.startswith(LOCAL_MAGIC):
                 # The end record is that of an archive inside this one; its own is gone.
                 raise errors.InvalidArgument(
@@ -266,29 +269,50 @@ def _headers(file: io.RawIOBase, directory: Directory) -> Iterator[tuple[bytes, 
     while position < end:
         data = rest + _read(file, position, min(CHUNK, end - position))
         position += len(data) - len(rest)
-        starts: list[int] = []
-        at, last = 0, len(data) - CENTRAL.itemsize
-        while at <= last:
-            name, extra, comment = LENGTHS.unpack_from(data, at + 28)
-            following = at + 46 + name + extra + comment
-            if data[at : at + 4] != b"PK\1\2":
-                raise damaged(f"its directory is unreadable after {done + len(starts):,} entries")
-            if following > len(data):
-                break
-            starts.append(at)
-            at = following
-        rest = data[at:]
+        starts, at = _whole(data)
         done += len(starts)
-        if starts:
-            yield data, np.array(starts, np.int64)
+        if at + CENTRAL.itemsize <= len(data) and not data.startswith(CENTRAL_MAGIC, at):
+            raise damaged(f"its directory is unreadable after {done:,} entries")
+        rest = data[at:]
+        if len(starts):
+            yield data, starts
         if position == end and rest:
             raise damaged(f"its directory breaks off after {done:,} entries")
+
+
+def _whole(data: bytes) -> tuple[NDArray[np.int64], int]:
+    """Where each of the whole central headers begins that follow one another from the first byte on, and where the
+    last of them ends.
+    """
+    if len(data) < CENTRAL.itemsize:
+        return np.zeros(0, np.int64), 0
+    raw = np.frombuffer(data, np.uint8)
+    # Where headers seem to begin is where they do, unless a name or a comment holds the same bytes.
+    places = np.flatnonzero(raw[: 1 - CENTRAL.itemsize] == CENTRAL_MAGIC[0])
+    for i in range(1, len(CENTRAL_MAGIC)):
+        places = places[raw[places + i] == CENTRAL_MAGIC[i]]
+    fixed = structures_at(data, places, CENTRAL)
+    lengths = (fixed[name].astype(np.int64) for name in ("name_length", "extra_length", "comment_length"))
+    ends = places + CENTRAL.itemsize + sum(lengths)
+    if len(places) and places[0] == 0 and np.array_equal(ends[:-1], places[1:]):
+        count = len(places) - int(ends[-1] > len(data))
+        if count == len(places) or ends[-1] > len(data):
+            return places[:count], int(ends[count - 1]) if count else 0
+    starts: list[int] = []
+    at, last = 0, len(data) - CENTRAL.itemsize
+    while at <= last and data.startswith(CENTRAL_MAGIC, at):
+        following = at + CENTRAL.itemsize + sum(LENGTHS.unpack_from(data, at + 28))
+        if following > len(data):
+            break
+        starts.append(at)
+        at = following
+    return np.array(starts, np.int64), at
 
 
 def _entries(data: bytes, starts: NDArray[np.int64], prefix: int) -> pa.RecordBatch:
     """Central headers as rows of ENTRY_SCHEMA."""
     raw = np.frombuffer(data, np.uint8)
-    fixed = np.ascontiguousarray(raw[starts[:, None] + np.arange(CENTRAL.itemsize)]).view(CENTRAL)[:, 0]
+    fixed = structures_at(data, starts, CENTRAL)
     stored_size, size, offset = (fixed[name].astype(np.int64) for name in ("stored_size", "size", "offset"))
     for i in np.flatnonzero((stored_size == FULL32) | (size == FULL32) | (offset == FULL32)).tolist():
         at = int(starts[i]) + 46 + int(fixed["name_length"][i])
@@ -300,7 +324,7 @@ def _entries(data: bytes, starts: NDArray[np.int64], prefix: int) -> pa.RecordBa
     mode = fixed["external"] >> 16
     kind = mode & 0o170000
     names = _names(data, raw, starts, fixed)
-    folder = pc.or_(pc.match_substring_regex(names, FOLDER), pa.array(kind == stat.S_IFDIR))
+    folder = _are_folders(names) | (kind == stat.S_IFDIR)
     return pa.record_batch(
         [
             tidied(names),
@@ -309,7 +333,7 @@ def _entries(data: bytes, starts: NDArray[np.int64], prefix: int) -> pa.RecordBa
             pa.array(size),
             pa.array(fixed["method"].astype(np.int32)),
             pa.array(fixed["crc32"]),
-            folder,
+            pa.array(folder),
             pa.array(((fixed["flags"] & (ENCRYPTED | MASKED)) != 0) | (fixed["method"] == AES)),
             pa.array(~np.isin(kind, (0, stat.S_IFREG, stat.S_IFDIR))),
         ],
@@ -382,10 +406,50 @@ def _extra(extra: bytes, wanted: int) -> bytes:
 
 def tidied(names: pa.Array) -> pa.Array:
     """Names with `/` between folders, and without empty and `.` components."""
+    if _are_plain(names):
+        return names
     paths = pc.replace_substring(names, "\\", "/")
     if pc.any(pc.match_substring_regex(paths, REDUNDANT)).as_py():
         paths = pa.array([_tidy(path) for path in paths.to_pylist()], pa.string())
     return paths
+
+
+def _are_folders(names: pa.Array) -> NDArray[np.bool_]:
+    """For each name whether it is one of a folder."""
+    letters, offsets = _letters(names)
+    last = np.append(letters, 0)[np.maximum(offsets[1:] - 1, 0)]
+    return np.isin(last, list(SEPARATORS)) & (offsets[1:] > offsets[:-1])
+
+
+def _are_plain(paths: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether none of the paths has any of what REDUNDANT, CONTROL, ESCAPE and LONG look for, or a backslash.
+
+    Said of all at once, for nearly all archives are so; where it is in doubt, they are not.
+    """
+    for chunk in paths.chunks if isinstance(paths, pa.ChunkedArray) else [paths]:
+        letters, offsets = _letters(chunk)
+        lengths = np.diff(offsets)
+        if not len(lengths):
+            continue
+        if lengths.min() == 0 or lengths.max() > LONGEST_NAME or letters.min() < 0x20:
+            return False
+        if (letters[offsets[:-1]] == ord("/")).any() or (letters[offsets[1:] - 1] == ord(".")).any():
+            return False
+        text = letters.tobytes()
+        dot, slash = letters == ord("."), letters == ord("/")
+        odd = (dot[:-1] & (dot[1:] | slash[1:])) | (slash[:-1] & slash[1:])
+        if odd.any() or any(letter in text for letter in (b"\x7f", b"\\", b":")):
+            return False
+    return True
+
+
+def _letters(paths: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """The bytes of all paths, one after the other, and where each begins, and the end."""
+    _, places, letters = paths.buffers()
+    if places is None or letters is None:
+        return np.zeros(0, np.uint8), np.zeros(len(paths) + 1, np.int32)
+    offsets = np.frombuffer(places, np.int32)[paths.offset : paths.offset + len(paths) + 1]
+    return np.frombuffer(letters, np.uint8)[offsets[0] : offsets[-1]], offsets - offsets[0]
 
 
 def _tidy(path: str) -> str:
@@ -395,7 +459,9 @@ def _tidy(path: str) -> str:
 
 def drop_litter(table: pa.Table) -> pa.Table:
     """The rows that are neither folders nor litter. InvalidArgument where there are none."""
-    table = table.filter(pc.invert(pc.or_(table["folder"], pc.match_substring_regex(table["path"], LITTER))))
+    dropped = pc.or_(table["folder"], pc.match_substring_regex(table["path"], LITTER))
+    if pc.any(dropped).as_py():
+        table = table.filter(pc.invert(dropped))
     if not table.num_rows:
         raise errors.InvalidArgument("the archive holds no files", reason="ARCHIVE_EMPTY")
     return table
@@ -413,6 +479,8 @@ class Objection(NamedTuple):
 
 def object_to_names(paths: pa.ChunkedArray) -> list[Objection]:
     """The objections to names that no file can have, or that would lead out of a folder."""
+    if _are_plain(paths):
+        return []
     return [
         Objection(
             as_mask(pc.or_(pc.equal(paths, ""), pc.match_substring_regex(paths, CONTROL))),
@@ -459,7 +527,9 @@ def remark(paths: pa.ChunkedArray, issues: IssueLog) -> None:
 
     `InvalidArgument` with the reason ARCHIVE_NESTED where all of them are archives.
     """
-    long = paths.filter(pc.match_substring_regex(pc.cast(paths, pa.binary()), LONG))
+    long = paths.slice(0, 0)
+    if not _are_plain(paths):
+        long = paths.filter(pc.match_substring_regex(pc.cast(paths, pa.binary()), LONG))
     text = (
         f"a name in this path has more than {LONGEST_NAME} bytes, which no usual file system has room for; it is kept"
     )

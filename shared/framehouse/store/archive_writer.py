@@ -1,19 +1,17 @@
 """Writes zip archives from bundles, as one stream from the store to the store, in bounded memory.
 
 What is copied keeps the packed bytes and the checksum it has; nothing is inflated. The same bundles give the same
-archive, byte for byte. The layout is that of APPNOTE.TXT 6.3.10, zip64 only where a number needs it. Where volumes are
-asked for, there are several archives; what goes into which is said by `framehouse.store.volumes`.
+archive, byte for byte. How it is laid out is said by `framehouse.store.zip_layout`. Where volumes are asked for, there
+are several archives; what goes into which is said by `framehouse.store.volumes`.
 """
 
-import struct
+import re
 import tempfile
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache
-from itertools import groupby
+from dataclasses import dataclass
+from itertools import chain, groupby
 from pathlib import PurePosixPath
 from typing import IO, NamedTuple
 
@@ -21,36 +19,37 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from framehouse.runtime import errors
+from framehouse.store import deflate
 from framehouse.store.bucket import Bucket
 from framehouse.store.bundle import bundle_facts, read_bundle
 from framehouse.store.image_names import IMAGE_EXTENSIONS
 from framehouse.store.manifest import MANIFEST, Manifest
 from framehouse.store.packs import GAP, RUN, fetch_ahead
 from framehouse.store.volumes import Volumes
+from framehouse.store.zip_layout import Layout, end_record
 
-SORTED_ROWS = 1 << 16
+SORTED_ROWS = 1 << 15
 """Rows of neighbouring bundles that are ordered by where they lie: a dataset's order is seldom that of its packs."""
+LAID_OUT_ROWS = 1 << 12
+"""Of them laid out at once, as headers and slices."""
+DIRECTORY_BYTES = 1 << 20
+"""Of a directory in memory; what comes after them is spooled to disk."""
 
-LIMIT32 = 0xFFFFFFFF
-LIMIT16 = 0xFFFF
-DOS_DATE = 1 << 5 | 1
-"""1980-01-01, the first day that a zip can name."""
-UTF8 = 1 << 11
-MADE_BY_UNIX = 3 << 8
-REGULAR_FILE = 0o100644 << 16
-ZIP64_VERSION = 45
-VERSION = 20
-DEFLATE = 8
-
-LOCAL = struct.Struct("<4sHHHHHIIIHH")
-CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
-END = struct.Struct("<4sHHHHIIH")
-END64 = struct.Struct("<4sQHHIIQQQQ")
-LOCATOR64 = struct.Struct("<4sIQI")
-
+FILE_SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("size", pa.int64()),
+        pa.field("crc32", pa.uint32()),
+        pa.field("hash", pa.string()),
+        pa.field("unhashed", pa.bool_()),  # an image whose hash is told by its bytes
+    ]
+)
+"""One row a file of an archive, as its manifest tells of it."""
+IMAGE = rf"(?i)\.(?:{'|'.join(sorted(map(re.escape, IMAGE_EXTENSIONS)))})$"
 
 MOST_VOLUMES = 10_000
 
@@ -75,7 +74,7 @@ class ArchiveSummary(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A row of a bundle."""
+    """A piece of a file that spans bundles, deflated."""
 
     section: int
     separator: bytes
@@ -83,20 +82,7 @@ class Piece(NamedTuple):
     offset: int
     stored_size: int
     size: int
-    method: int
     crc32: int
-    hash: str | None
-
-
-class File(NamedTuple):
-    """A file of an archive, as its manifest tells of it."""
-
-    path: str
-    stored_size: int
-    size: int
-    method: int
-    crc32: int
-    hash: str | None
 
 
 class Volume:
@@ -104,7 +90,7 @@ class Volume:
 
     def __init__(self, number: int, facts: Mapping[str, object] | None) -> None:
         self.number = number
-        self.directory: IO[bytes] = tempfile.SpooledTemporaryFile(64 << 20)  # noqa: SIM115  # closed by `write`
+        self.directory: IO[bytes] = tempfile.SpooledTemporaryFile(DIRECTORY_BYTES)  # noqa: SIM115  # closed by `write`
         self.layout = Layout(self.directory)
         self.manifest = None if facts is None else Manifest(facts)
 
@@ -115,25 +101,21 @@ class Volume:
             self.manifest.close()
 
 
-class Segment(NamedTuple):
-    """Bytes to write, and a slice of a range to write after them."""
-
-    before: bytes
-    start: int
-    end: int
-    begins: File | None
-    """The file that begins with it."""
-
-
 @dataclass(slots=True)
 class Fetch:
-    """A range to read, and what of it goes where in a volume."""
+    """A range to read, and what of it goes into a volume: slices of it, before each of which goes something else."""
 
     volume: Volume
     object: str
     start: int
     end: int
-    segments: list[Segment] = field(default_factory=list)
+    before: list[bytes]
+    """A header or separator for each slice."""
+    begins: list[int]
+    """Where each slice begins in the range."""
+    ends: list[int]
+    files: pa.Table
+    """Files that begin in it (FILE_SCHEMA): one for each slice, or one for all of them, or none."""
 
 
 def write_archive(
@@ -151,8 +133,8 @@ def write_archive(
     there are several zips of so many bytes at most, unless a file needs more: `cars-001.zip` … instead of `cars.zip`.
     With `facts` each has a manifest, which begins with them and with the facts of the last bundle.
     `report` is told the files written so far. `FailedPrecondition` with reason ARCHIVE_PATH_TWICE where two files have
-    one path, TOO_MANY_VOLUMES, or OBJECT_TOO_SHORT where an object ends before a range in it; `NotFound` where an
-    object is absent; then nothing is written.
+    one path, TOO_MANY_VOLUMES, OBJECT_TOO_SHORT where an object ends before a range in it, or BUNDLE_OUTDATED where an
+    older version began the job; `NotFound` where an object is absent; then nothing is written.
     """
     spanning = _survey(bucket, bundle_keys, volume_bytes)
     if facts is not None and bundle_keys:
@@ -212,20 +194,16 @@ def _write(
                         f"object {fetch.object!r} ends before a file that lies in it", reason="OBJECT_TOO_SHORT"
                     )
                 view = memoryview(data)
-                parts: list[bytes | memoryview] = []
-                for before, start, end, begins in fetch.segments:
-                    if before:
-                        parts.append(before)
-                    parts.append(view[start:end])
-                    done += begins is not None
-                    if listing is not None:
-                        listing.see(begins, view[start:end])
-                write(b"".join(parts))
+                slices = [view[begin:end] for begin, end in zip(fetch.begins, fetch.ends, strict=True)]
+                write(b"".join(chain.from_iterable(zip(fetch.before, slices, strict=True))))
+                if listing is not None:
+                    listing.see(fetch.files, slices)
+                done += fetch.files.num_rows
                 report(done)
             if listing is not None and manifest is not None:
                 listing.end()
                 document, stored = manifest.end()
-                write(volume.layout.header(MANIFEST, stored, manifest.size, DEFLATE, manifest.crc32))
+                write(volume.layout.header(MANIFEST, stored, manifest.size, deflate.METHOD, manifest.crc32))
                 while chunk := document.read(1 << 20):
                     write(chunk)
             offset = writer.position
@@ -243,111 +221,36 @@ class _Listing:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        self._file: File | None = None
+        self._file: pa.Table | None = None
         self._hash = xxhash.xxh3_128()
 
-    def see(self, begins: File | None, data: memoryview) -> None:
-        """Some more bytes; with them `begins` a file, if any."""
-        if begins is not None:
+    def see(self, files: pa.Table, slices: list[memoryview]) -> None:
+        """Some more bytes, and the files that begin with them. Where it is one, it may go on the next time."""
+        if files.num_rows:
             self.end()
-            hashed = begins.hash is None and begins.method == 0
-            if not hashed or begins.path.rpartition(".")[2].lower() not in IMAGE_EXTENSIONS:
-                self._manifest.add(begins.path, begins.size, begins.crc32, begins.hash)
-                return
-            self._file = begins
+            unhashed = files["unhashed"].to_numpy()
+            if files.num_rows == 1 and unhashed[0]:
+                self._file = files
+            elif unhashed.any():
+                pairs = zip(unhashed.tolist(), slices, files["hash"].to_pylist(), strict=True)
+                hashes = [xxhash.xxh3_128_hexdigest(data) if mine else known for mine, data, known in pairs]
+                self._manifest.add(_with_hashes(files, hashes))
+            else:
+                self._manifest.add(files)
         if self._file is not None:
-            self._hash.update(data)
+            for data in slices:
+                self._hash.update(data)
 
     def end(self) -> None:
-        """Enters the file that was seen last."""
+        """Enters the file that was seen last, where that is left to do."""
         if self._file is not None:
-            self._manifest.add(self._file.path, self._file.size, self._file.crc32, self._hash.hexdigest())
+            self._manifest.add(_with_hashes(self._file, [self._hash.hexdigest()]))
             self._hash.reset()
             self._file = None
 
 
-def crc32_combine(first: int, second: int, length: int) -> int:
-    """The CRC-32 of A followed by B, from those of A and B and the bytes of B.
-
-    As zlib's crc32.c does it: the first is multiplied by x^(8 length) modulo the polynomial.
-    """
-    power = 1 << 31  # x^0, bits reflected
-    bit = 0
-    while length >> bit:
-        if length >> bit & 1:
-            power = _multiply(_x_to_two_to(bit + 3), power)  # 8 bits a byte
-        bit += 1
-    return _multiply(power, first) ^ second
-
-
-@cache
-def _x_to_two_to(n: int) -> int:
-    """x^(2^n) modulo the CRC-32 polynomial, bits reflected."""
-    return 1 << 30 if n == 0 else _multiply(_x_to_two_to(n - 1), _x_to_two_to(n - 1))
-
-
-def _multiply(a: int, b: int) -> int:
-    """a times b modulo the CRC-32 polynomial, bits reflected."""
-    product = 0
-    bit = 1 << 31
-    while bit:
-        if a & bit:
-            product ^= b
-        b = b >> 1 ^ (0xEDB88320 if b & 1 else 0)
-        bit >>= 1
-    return product
-
-
-class Layout:
-    """Lays files out one after the other and writes their directory as it goes."""
-
-    def __init__(self, directory: IO[bytes]) -> None:
-        self.count = 0
-        self._directory = directory
-        self._position = 0
-
-    def header(self, path: str, stored_size: int, size: int, method: int, crc: int) -> bytes:
-        """The local header of the next file, with the final checksum and sizes in it."""
-        name = path.encode()
-        if len(name) > LIMIT16:
-            raise errors.FailedPrecondition(
-                f"the path {path[:100]}… is too long for a zip", reason="ARCHIVE_PATH_TOO_LONG"
-            )
-        large = size >= LIMIT32 or stored_size >= LIMIT32
-        far = self._position >= LIMIT32
-        sizes = (LIMIT32, LIMIT32) if large else (stored_size, size)
-        wide = (size, stored_size) if large else ()
-        needed = ZIP64_VERSION if large else VERSION
-        extra = _zip64(wide)
-        common = (UTF8, method, 0, DOS_DATE, crc, *sizes, len(name))
-        header = LOCAL.pack(b"PK\3\4", needed, *common, len(extra)) + name + extra
-        offset = LIMIT32 if far else self._position
-        extra = _zip64((*wide, self._position) if far else wide)
-        needed = ZIP64_VERSION if large or far else VERSION
-        self._directory.write(
-            CENTRAL.pack(b"PK\1\2", MADE_BY_UNIX | needed, needed, *common, len(extra), 0, 0, 0, REGULAR_FILE, offset)
-            + name
-            + extra
-        )
-        self._position += len(header) + stored_size
-        self.count += 1
-        return header
-
-
-def _zip64(values: Sequence[int]) -> bytes:
-    """The extra field for numbers that do not fit their own; empty where all do."""
-    return struct.pack(f"<HH{len(values)}Q", 1, 8 * len(values), *values) if values else b""
-
-
-def end_record(count: int, offset: int, size: int) -> bytes:
-    """What stands after a directory of `count` files and `size` bytes at `offset`."""
-    wide = b""
-    if count >= LIMIT16 or offset >= LIMIT32 or size >= LIMIT32:
-        made = MADE_BY_UNIX | ZIP64_VERSION
-        wide = END64.pack(b"PK\6\6", END64.size - 12, made, ZIP64_VERSION, 0, 0, count, count, size, offset)
-        wide += LOCATOR64.pack(b"PK\6\7", 0, offset + size, 1)
-    short = min(count, LIMIT16)
-    return wide + END.pack(b"PK\5\6", 0, 0, short, short, min(size, LIMIT32), min(offset, LIMIT32), 0)
+def _with_hashes(files: pa.Table, hashes: list[str | None]) -> pa.Table:
+    return files.set_column(FILE_SCHEMA.get_field_index("hash"), "hash", pa.array(hashes, pa.string()))
 
 
 def _survey(bucket: Bucket, bundle_keys: Sequence[str], volume_bytes: int) -> dict[str, list[Piece]]:
@@ -363,8 +266,13 @@ def _survey(bucket: Bucket, bundle_keys: Sequence[str], volume_bytes: int) -> di
         total += pc.sum(table["stored_size"], min_count=0).as_py()
         whole = pc.equal(table["section"], 0)
         digests.append(_digests(table["path"].filter(whole).to_pylist()))
-        for path, piece in _rows(table.filter(pc.invert(whole))):
-            spanning[path].append(piece)
+        pieces = table.filter(pc.invert(whole))
+        if pc.any(pc.not_equal(pieces["method"], deflate.METHOD)).as_py():
+            raise errors.FailedPrecondition(
+                f"the files of {key!r} were written by an older version; start the job again", reason="BUNDLE_OUTDATED"
+            )
+        for path, *piece in zip(*(pieces[name].to_pylist() for name in ("path", *Piece._fields)), strict=True):
+            spanning[path].append(Piece(*piece))
     if volume_bytes and total > volume_bytes * MOST_VOLUMES:
         raise errors.FailedPrecondition(
             f"{total:,} bytes would be more than {MOST_VOLUMES:,} volumes of {volume_bytes:,} bytes; take larger ones",
@@ -396,11 +304,6 @@ def _digests(paths: Iterable[str]) -> NDArray[np.uint64]:
     return np.array([xxhash.xxh3_64_intdigest(path.encode()) for path in paths], np.uint64)
 
 
-def _rows(table: pa.Table) -> Iterator[tuple[str, Piece]]:
-    columns = (table[name].to_pylist() for name in Piece._fields)
-    return zip(table["path"].to_pylist(), map(Piece._make, zip(*columns, strict=True)), strict=True)
-
-
 def _fetches(
     bucket: Bucket,
     bundle_keys: Sequence[str],
@@ -409,41 +312,6 @@ def _fetches(
     facts: Mapping[str, object] | None,
 ) -> Iterator[Fetch]:
     """The requests that bring all volumes but their directories and manifests, neighbours together."""
-    fetch: Fetch | None = None
-    for volume, before, piece, begins in _pieces(bucket, bundle_keys, spanning, volumes, facts):
-        start, stop = piece.offset, piece.offset + piece.stored_size
-        first = True
-        while first or start < stop:
-            end = min(start + RUN, stop)
-            near = (
-                fetch is not None
-                and fetch.volume is volume
-                and fetch.object == piece.object
-                and fetch.start <= start <= fetch.end + GAP
-                and max(end, fetch.end) - fetch.start <= RUN
-            )
-            if fetch is None or not near:
-                if fetch is not None:
-                    yield fetch
-                fetch = Fetch(volume, piece.object, start, end)
-            fetch.end = max(fetch.end, end)
-            fetch.segments.append(
-                Segment(before if first else b"", start - fetch.start, end - fetch.start, begins if first else None)
-            )
-            first = False
-            start = end
-    if fetch is not None:
-        yield fetch
-
-
-def _pieces(
-    bucket: Bucket,
-    bundle_keys: Sequence[str],
-    spanning: dict[str, list[Piece]],
-    volumes: Volumes,
-    facts: Mapping[str, object] | None,
-) -> Iterator[tuple[Volume, bytes, Piece, File | None]]:
-    """Every piece in the order of the archives, with the bytes that go before it and the file that begins with it."""
     volume: Volume | None = None
 
     def numbered(number: int) -> Volume:
@@ -455,26 +323,76 @@ def _pieces(
     for keys in (bundle_keys[:-1], bundle_keys[-1:]):
         for table in _whole_files(bucket, keys):
             for number, some in volumes.deal(table):
-                here = numbered(number)
-                for path, piece in _rows(some.sort_by([("object", "ascending"), ("offset", "ascending")])):
-                    _, _, _, _, stored_size, size, method, crc, hash = piece
-                    header = here.layout.header(path, stored_size, size, method, crc)
-                    yield here, header, piece, File(path, stored_size, size, method, crc, hash)
+                ordered = some.sort_by([("object", "ascending"), ("offset", "ascending")])
+                del some
+                for first in range(0, ordered.num_rows, LAID_OUT_ROWS):
+                    yield from _neighbours(numbered(number), ordered.slice(first, LAID_OUT_ROWS).combine_chunks())
     for path in sorted(spanning):
-        pieces = spanning[path]
-        firsts = [i == 0 or piece.section != pieces[i - 1].section for i, piece in enumerate(pieces)]
-        separators = [b"" if first else piece.separator for first, piece in zip(firsts, pieces, strict=True)]
-        crc = size = 0
-        for separator, piece in zip(separators, pieces, strict=True):
-            crc = crc32_combine(zlib.crc32(separator, crc), piece.crc32, piece.size)
-            size += len(separator) + piece.size
-        here = numbered(volumes.place(path, size))
-        header = here.layout.header(path, size, size, 0, crc)
-        for i, (separator, piece) in enumerate(zip(separators, pieces, strict=True)):
-            if i == 0:
-                yield here, header + separator, piece, File(path, size, size, 0, crc, None)
-            else:
-                yield here, separator, piece, None
+        yield from _joined(path, spanning[path], volumes, numbered)
+
+
+def _neighbours(volume: Volume, table: pa.Table) -> Iterator[Fetch]:
+    """Fetches of whole files (BUNDLE_SCHEMA), which are ordered by where they lie."""
+    names = ("offset", "stored_size", "size", "method", "crc32")
+    begin, stored, size, method, crc = (table[name].to_numpy().astype(np.int64) for name in names)
+    paths = table["path"].combine_chunks()
+    headers = volume.layout.headers(paths, stored, size, method, crc)
+    bare = pc.and_(pc.is_null(table["hash"]), pc.match_substring_regex(paths, IMAGE))
+    unhashed = pc.and_(bare, pa.array(method == 0))
+    files = table.select(["path", "size", "crc32", "hash"]).append_column("unhashed", unhashed)
+
+    end = begin + stored
+    of = table["object"].combine_chunks().dictionary_encode()
+    objects, code = of.dictionary.to_pylist(), of.indices.to_numpy().astype(np.int64)
+    first, count = 0, len(begin)
+    # The furthest end so far, in objects that lie one after the other.
+    room = int(end.max(initial=0)) + RUN + GAP + 1
+    reach = np.maximum.accumulate(code * room + end)
+    apart = np.flatnonzero(code[1:] * room + begin[1:] > reach[:-1] + GAP) + 1
+    while first < count:
+        start, object = int(begin[first]), objects[code[first]]
+        if stored[first] > RUN:
+            yield from _chunks(volume, object, start, int(end[first]), headers[first], files.slice(first, 1))
+            first += 1
+            continue
+        stop = int(apart[np.searchsorted(apart, first, "right")]) if len(apart) and apart[-1] > first else count
+        most = int(code[first]) * room + start + RUN
+        stop = max(first + int(np.searchsorted(reach[first:stop], most, "right")), first + 1)
+        mine = slice(first, stop)
+        begins, ends = (begin[mine] - start).tolist(), (end[mine] - start).tolist()
+        yield Fetch(volume, object, start, start + max(ends), headers[mine], begins, ends, files[mine])
+        first = stop
+
+
+def _chunks(volume: Volume, object: str, start: int, end: int, before: bytes, files: pa.Table) -> Iterator[Fetch]:
+    """Fetches of one range, of RUN bytes at most."""
+    for begin in range(start, max(end, start + 1), RUN):
+        stop = min(begin + RUN, end)
+        is_first = begin == start
+        yield Fetch(
+            *(volume, object, begin, stop, [before if is_first else b""], [0], [stop - begin]),
+            files if is_first else files.slice(0, 0),
+        )
+
+
+def _joined(path: str, pieces: list[Piece], volumes: Volumes, numbered: Callable[[int], Volume]) -> Iterator[Fetch]:
+    """Fetches of a file of pieces, in their order."""
+    firsts = [i == 0 or piece.section != pieces[i - 1].section for i, piece in enumerate(pieces)]
+    separators = [b"" if first else piece.separator for first, piece in zip(firsts, pieces, strict=True)]
+    before = [deflate.between(separator) for separator in separators]
+    crc = size = 0
+    for separator, piece in zip(separators, pieces, strict=True):
+        crc = isal_zlib.crc32_combine(isal_zlib.crc32(separator, crc), piece.crc32, piece.size)
+        size += len(separator) + piece.size
+    stored = sum(map(len, before)) + sum(piece.stored_size for piece in pieces) + len(deflate.END)
+    volume = numbered(volumes.place(path, stored))
+    before[0] = volume.layout.header(path, stored, size, deflate.METHOD, crc) + before[0]
+    files = pa.table([[path], [size], [crc], [None], [False]], schema=FILE_SCHEMA)
+    for between, piece in zip(before, pieces, strict=True):
+        end = piece.offset + piece.stored_size
+        yield from _chunks(volume, piece.object, piece.offset, end, between, files)
+        files = files.slice(0, 0)
+    yield Fetch(volume, pieces[-1].object, end, end, [deflate.END], [0], [0], files)
 
 
 def _whole_files(bucket: Bucket, bundle_keys: Sequence[str]) -> Iterator[pa.Table]:

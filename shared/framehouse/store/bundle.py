@@ -2,10 +2,10 @@
 
 A bundle is two objects: at its key an Arrow file of one batch (BUNDLE_SCHEMA), and at the key with `.data` appended the
 bytes of its pieces, one after the other. Every row is a range of some object, so an image to copy stays where it lies.
+Text is packed as it is written, and never unpacked again on its way into the archive.
 """
 
 import json
-import zlib
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
@@ -13,8 +13,10 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from isal import isal_zlib
 from numpy.typing import NDArray
 
+from framehouse.store import deflate
 from framehouse.store.bucket import Bucket, Data, MultipartWriter
 from framehouse.store.frames import BatchFile, write_batches
 
@@ -29,7 +31,7 @@ BUNDLE_SCHEMA = pa.schema(
         pa.field("offset", pa.int64()),
         pa.field("stored_size", pa.int64()),  # bytes in the object
         pa.field("size", pa.int64()),  # bytes after inflating
-        pa.field("method", pa.int8()),  # 0 stored, 8 deflate; pieces are always stored
+        pa.field("method", pa.int8()),  # 0 stored, 8 deflate; pieces are always deflated (`deflate.piece`)
         pa.field("crc32", pa.uint32()),  # of the inflated bytes
         pa.field("hash", pa.string()),  # XXH3-128 of the inflated bytes, hexadecimal; null where it is not known
     ]
@@ -72,11 +74,15 @@ class BundleWriter:
             self._writer.__exit__(kind, error, trace)
 
     def file(self, path: str, data: Data) -> None:
-        """Adds a whole file."""
-        self._add(path, 0, b"", data)
+        """Adds a whole file as it is: an image, or what is small."""
+        view = memoryview(data).cast("B")
+        self._add(path, 0, b"", view, view, 0)
 
     def files(self, paths: pa.Array | pa.ChunkedArray, data: Data, offsets: NDArray[Any]) -> None:
-        """Adds n whole files at once: file i is `data[offsets[i]:offsets[i + 1]]`; `offsets` has n + 1 integers."""
+        """Adds n whole files of text at once, packed where that makes them smaller.
+
+        File i is `data[offsets[i]:offsets[i + 1]]`; `offsets` has n + 1 integers.
+        """
         view = memoryview(data).cast("B")
         bounds = np.asarray(offsets, np.int64)
         sizes = np.diff(bounds)
@@ -84,26 +90,28 @@ class BundleWriter:
             raise ValueError(f"{len(paths)} paths and offsets {bounds!r} do not describe {len(view)} bytes")
         if not len(paths):
             return
-        edges = bounds.tolist()
-        crc = [zlib.crc32(view[first:last]) for first, last in pairwise(edges)]
-        start = self._write(view[edges[0] : edges[-1]])
+        files = [view[first:last] for first, last in pairwise(bounds.tolist())]
+        stored = [deflate.whole(file) for file in files]
+        stored_sizes = np.array([len(file) for file in stored], np.int64)
+        start = self._write(memoryview(b"".join(stored)))
         self._extend(
             path=paths,
             section=pa.repeat(0, len(paths)),
             separator=pa.repeat(b"", len(paths)),
             object=pa.repeat(self._data_key, len(paths)),
-            offset=pa.array(bounds[:-1] - edges[0] + start),
-            stored_size=pa.array(sizes),
+            offset=pa.array(start + np.cumsum(stored_sizes) - stored_sizes),
+            stored_size=pa.array(stored_sizes),
             size=pa.array(sizes),
-            method=pa.repeat(0, len(paths)),
-            crc32=pa.array(crc, pa.uint32()),
+            method=pa.array(np.where(stored_sizes < sizes, deflate.METHOD, 0)),
+            crc32=pa.array([isal_zlib.crc32(file) for file in files], pa.uint32()),
         )
 
     def piece(self, path: str, section: int, data: Data, separator: bytes = b"") -> None:
-        """Adds a piece of a file that spans bundles; `section` is 1 or more and orders the pieces."""
-        if section < 1:
-            raise ValueError("sections of a spanning file are counted from 1")
-        self._add(path, section, separator, data)
+        """Adds a piece of a text file that spans bundles; `section` is 1 or more and orders the pieces."""
+        if section < 1 or len(separator) > deflate.MOST_BETWEEN:
+            raise ValueError("sections of a spanning file are counted from 1, and its separators are short")
+        view = memoryview(data).cast("B")
+        self._add(path, section, separator, view, deflate.piece(view), deflate.METHOD)
 
     def copies(
         self,
@@ -144,14 +152,15 @@ class BundleWriter:
             self._closed = (table.num_rows, pc.sum(table["stored_size"], min_count=0).as_py())
         return self._closed
 
-    def _add(self, path: str, section: int, separator: bytes, data: Data) -> None:
-        view = memoryview(data).cast("B")
-        start = self._write(view)
+    def _add(self, path: str, section: int, separator: bytes, data: memoryview, stored: Data, method: int) -> None:
+        """Adds a row of `data`, which is written as `stored`."""
+        start = self._write(stored)
+        crc32 = isal_zlib.crc32(data)
         self._rows.append(
-            (path, section, separator, self._data_key, start, len(view), len(view), 0, zlib.crc32(view), None)
+            (path, section, separator, self._data_key, start, len(stored), len(data), method, crc32, None)
         )
 
-    def _write(self, data: memoryview) -> int:
+    def _write(self, data: Data) -> int:
         """Appends bytes to the data object; answers with where they begin in it."""
         if self._writer is None:
             self._writer = self._bucket.writer(self._data_key)

@@ -112,9 +112,7 @@ class Unpacked:
         self._packed_size = bucket.size(key) or 0
         self._codec = codec
         self._position = 0
-        wanted = (
-            Run(key, start, min(start + RUN, self._packed_size), []) for start in range(0, self._packed_size, RUN)
-        )
+        wanted = (Run(key, start, min(start + RUN, self._packed_size)) for start in range(0, self._packed_size, RUN))
         self._fetched = fetch_ahead(bucket, wanted)
         source = pa.PythonFile(_Concatenated(data for _, data in self._fetched), mode="r")
         self._stream = pa.CompressedInputStream(source, codec)

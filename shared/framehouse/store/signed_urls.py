@@ -115,7 +115,8 @@ def public_url() -> str:
     if ours.public_url:
         return ours.public_url.rstrip("/")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(ours.host, ours.host)  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{ours.http_port}"
+    scheme = "https" if ours.tls_certificate else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{ours.http_port}"
 
 
 def signing_key() -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import cache
 
 os.environ.setdefault("LANCE_LOG", "error")  # read as Lance is loaded, hence before
@@ -34,11 +35,17 @@ WINDOW_ROWS = 8192
 """Rows that `rows_at` reads at once, wanted or not."""
 NEAR_ROWS = 256
 REWRITES_AT_ONCE = 8
+MANIFEST = re.compile(r"/(\d{20})\.manifest$")
+LARGEST = (1 << 64) - 1
+COMPACTION_COMMITS = 2
+"""Lance sets numbers of fragments aside before it writes them."""
+NEVER = timedelta(days=365 * 100)
 CACHE_BYTES = 128 << 20
 """Of a file, some 80 kB are kept."""
 
 AWAY = re.compile(r"error sending request|connection closed|timed out|non-2xx status code: 5")
 """What Lance's errors say where the store does not answer; they have no types."""
+CONFLICT = re.compile(r"commit conflict", re.IGNORECASE)
 DENIED = re.compile(r"non-2xx status code: 403")
 ABSENT = re.compile(r"was not found|not found:", re.IGNORECASE)
 
@@ -212,12 +219,16 @@ def _without(table: lance.LanceDataset, deleted: Integers) -> tuple[list[lance.F
     return updated, removed
 
 
+def _busy(key: str) -> errors.Aborted:
+    return errors.Aborted(f"somebody else changes the table {key!r} at the same time", reason="TABLE_BUSY")
+
+
 def _commit_next(
     key: str, operation: lance.LanceOperation.BaseOperation, version: int, properties: Mapping[str, str]
 ) -> int:
     """Commits directly after `version`. Lance alone would take in what others committed since."""
     transaction = lance.Transaction(version, operation, transaction_properties=dict(properties))
-    busy = errors.Aborted(f"somebody else changes the table {key!r} at the same time", reason="TABLE_BUSY")
+    busy = _busy(key)
     try:
         table = lance.LanceDataset.commit(_uri(key), transaction, storage_options=storage_options(), max_retries=0)
     except lance.commit.CommitConflictError as error:
@@ -261,6 +272,61 @@ def clone(key: str, version: int, target: str) -> int:
     with _errors(key):
         table = open_table(key, version)
         return int(table.shallow_clone(_uri(target), version, storage_options=storage_options()).version)
+
+
+def compact(key: str, version: int, rows: int) -> int:
+    """Makes a new version in which fragments with fewer rows than that, where they lie side by side, are as few as can
+    be; answers with it, or with the same where there are none. `Aborted` where `version` is not the newest one.
+
+    The rows stay in their order and keep their ids.
+    """
+    busy = _busy(key)
+    with _errors(key):
+        table = open_table(key)
+        if table.version != version:
+            raise busy
+        try:
+            made = table.optimize.compact_files(
+                target_rows_per_fragment=rows, materialize_deletions=False, num_threads=1
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            if CONFLICT.search(str(error)):
+                raise busy from error
+            raise
+        if not made.fragments_removed:
+            return version
+        # Lance takes in what others committed meanwhile, which may never be seen.
+        if open_table(key).version != version + COMPACTION_COMMITS:
+            raise busy
+    return version + COMPACTION_COMMITS
+
+
+def versions_before(key: str, before: datetime) -> list[int]:
+    """The versions of a table that were made before that time, the newest of all left out; in any order."""
+    made = {}
+    for path, time in bucket().modified(f"{key.rstrip('/')}/_versions/"):
+        # Lance counts backwards, so that the newest comes first in a listing.
+        if match := MANIFEST.search(path):
+            made[LARGEST - int(match[1])] = time
+    newest = max(made, default=0)
+    return [version for version, time in made.items() if time < before and version != newest]
+
+
+def remove_versions(key: str, versions: Sequence[int]) -> int:
+    """Removes versions, and the files that no other one has; answers with the number of bytes.
+
+    With them go files of no version that are seven days old, which a writer left that died. The newest version stays,
+    and so do those that have a name. Others may read, write and clean at the same time. Cut short, it is ended by the
+    next call: versions are listed until their files are gone. The files that tables of clones read are files of the
+    version that each was made of, which the caller keeps.
+    """
+    with _errors(key):
+        table = open_table(key)
+        if versions:
+            removed = table.cleanup_old_versions(versions=list(versions), error_if_tagged_old_versions=False)
+        else:
+            removed = table.cleanup_old_versions(older_than=NEVER, error_if_tagged_old_versions=False)
+    return int(removed.bytes_removed)
 
 
 def discard(key: str, fragments: Iterable[str]) -> None:

@@ -120,24 +120,30 @@ class FormatOption(_message.Message):
     def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
 
 class PreviewLossRequest(_message.Message):
-    __slots__ = ("dataset", "write", "version")
+    __slots__ = ("dataset", "write", "version", "recipe", "check_only")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     WRITE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    CHECK_ONLY_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     write: WriteOptions
     version: int
-    def __init__(self, dataset: _Optional[str] = ..., write: _Optional[_Union[WriteOptions, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    recipe: str
+    check_only: bool
+    def __init__(self, dataset: _Optional[str] = ..., write: _Optional[_Union[WriteOptions, _Mapping]] = ..., version: _Optional[int] = ..., recipe: _Optional[str] = ..., check_only: _Optional[bool] = ...) -> None: ...
 
 class PreviewLossResponse(_message.Message):
-    __slots__ = ("format", "losses", "image_count")
+    __slots__ = ("format", "losses", "image_count", "refusal")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     LOSSES_FIELD_NUMBER: _ClassVar[int]
     IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
     format: str
     losses: _containers.RepeatedCompositeFieldContainer[Loss]
     image_count: int
-    def __init__(self, format: _Optional[str] = ..., losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ..., image_count: _Optional[int] = ...) -> None: ...
+    refusal: str
+    def __init__(self, format: _Optional[str] = ..., losses: _Optional[_Iterable[_Union[Loss, _Mapping]]] = ..., image_count: _Optional[int] = ..., refusal: _Optional[str] = ...) -> None: ...
 
 class ListFormatsRequest(_message.Message):
     __slots__ = ()

@@ -3,12 +3,22 @@
 import pytest
 
 from framehouse.client.errors import InvalidArgument
-from framehouse.client.names import dataset_name, short_name, versioned_name
+from framehouse.client.names import dataset_name, own_user, short_name, versioned_name
 
 
 def test_a_short_name_is_one_of_the_local_user() -> None:
     assert dataset_name("cars-2024") == "users/local/datasets/cars-2024"
     assert short_name("users/local/datasets/cars-2024") == "cars-2024"
+
+
+def test_a_short_name_is_one_of_the_keys_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAMEHOUSE_API_KEY", "fh_pBY-wasy_hb.ann-b")
+    assert dataset_name("cars") == "users/ann-b/datasets/cars"
+    assert short_name("users/ann-b/datasets/cars") == "cars"
+    assert own_user("fh_another.ben") == "users/ben"
+    assert own_user("fh_anadministrators") == own_user("") == "users/local"
+    monkeypatch.setenv("FRAMEHOUSE_USER", "cat")
+    assert dataset_name("cars") == "users/cat/datasets/cars"
 
 
 def test_a_full_name_is_kept() -> None:

@@ -1,6 +1,8 @@
 """Files of an archive as formats read them: whole where small, in chunks, and never more than they announced."""
 
 import json
+import random
+import re
 
 import pyarrow as pa
 import pytest
@@ -41,3 +43,15 @@ def test_a_file_that_is_larger_than_its_kind_can_be_is_not_read() -> None:
     with pytest.raises(errors.InvalidArgument) as failure:
         archive({"data.yaml": bytes(5000)}).read(0, limit=4000)
     assert failure.value.reason == "FILE_TOO_LARGE"
+
+
+def test_extensions_are_told_as_a_pattern_tells_them() -> None:
+    letters, chance = "aAtTxXjJpPgGsSoOnNdD./@[Nz0é_{", random.Random(1)
+    names = ["".join(chance.choices(letters, k=chance.randrange(1, 14))) for _ in range(3000)]
+    names += [".txt", "txt", "a.TXT", "x.ndjson", "é.Txt", "a.jpeg", "."]
+    found = Archive(pa.table({"path": names}).slice(5), Shelf(), "")
+    for extensions in (("txt",), ("ndjson", "jsonl"), ("a",), ("t", "x"), ("jpeg", "png")):
+        pattern = re.compile(rf"(?s).*\.({'|'.join(extensions)})", re.IGNORECASE | re.ASCII)
+        expected = [row for row, name in enumerate(names[5:]) if pattern.fullmatch(name)]
+        assert expected
+        assert found.with_extension(*extensions).tolist() == expected

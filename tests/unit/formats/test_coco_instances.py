@@ -247,7 +247,7 @@ def test_files_of_other_tasks_are_left_alone() -> None:
     files = archive(
         content(annotation()), **{"annotations/person_keypoints_train.json": json.dumps(content(annotation()))}
     )
-    found = read(files, "coco")
+    found = read(files, "coco-instances")
     assert len(records(found)) == 1
     assert found.codes() == {"FILE_OF_OTHER_TASK"}
 

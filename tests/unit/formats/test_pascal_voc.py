@@ -4,6 +4,7 @@ import io
 import json
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +14,8 @@ from framehouse.annotations.labels import labels_of
 from framehouse.annotations.schema import Flag, Kind, State
 from framehouse.runtime.errors import InvalidArgument
 from framehouse.v1.conversion_pb2 import LABEL_MAP_VOC, VocWriteOptions, WriteOptions
+from services.conversion.voc import labels as voc_labels
+from services.conversion.voc import masks as voc_masks
 
 SIZE = "<size><width>100</width><height>50</height><depth>3</depth></size>"
 
@@ -309,6 +312,22 @@ def test_many_instances_are_written_as_colours() -> None:
     assert one(read(packed(export(found)[0]), "pascal-voc"), "b.jpg") == one(found, "b.jpg")
 
 
+@pytest.mark.parametrize(("most", "coloured"), [(256, True), (256, False), (60_000, True), (60_000, False)])
+def test_masks_are_written_as_files_that_others_read(most: int, coloured: bool) -> None:
+    raster = np.random.default_rng(0).integers(0, most, (30, 50)).astype(np.uint8 if most == 256 else np.int32)
+    colours = voc_labels.colours(np.arange(most)) if coloured else None
+    data = voc_masks.encode(raster.T, colours)  # which lies in memory the other way round
+    read = Image.open(io.BytesIO(data))
+    assert read.size == (30, 50)
+    if colours is None:
+        assert np.array_equal(np.asarray(read), raster.T)
+    else:
+        assert np.array_equal(np.asarray(read.convert("RGB")), colours[raster.T])
+        assert read.mode == ("P" if most == 256 else "RGB")
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(pixels, raster.T if colours is None else colours[raster.T][..., ::-1])
+
+
 def test_what_voc_cannot_hold_is_told_and_done_instead() -> None:
     ring = [[10, 10, 40, 10, 40, 30, 10, 30]]
     record = {"image_id": 1, "category_id": 3, "iscrowd": 0, "area": 1}
@@ -326,6 +345,9 @@ def test_what_voc_cannot_hold_is_told_and_done_instead() -> None:
     found = read(files, "coco-instances")
     written, codes = export(found, source="coco-instances")
     assert codes == {"KIND_UNSUPPORTED", "MASK_OVERLAP", "NAME_CHANGED"}
+    converted = read(files, "coco-instances", to="pascal-voc")
+    assert not any(item["rings"] for item in one(converted))
+    assert export(converted, source="coco-instances") == (written, codes)
     again = read(packed(written), "pascal-voc")
     assert not again.codes() and again.labels == ["cat_big", "dog"]
     assert [item["kind"] for item in one(again)] == [Kind.BOX, Kind.BOX, Kind.MASK, Kind.MASK]

@@ -18,9 +18,11 @@ def compared(hashes: Hashes, distance: int) -> list[int]:
     near = np.bitwise_count(hashes[:, None] ^ hashes) <= distance
     near &= (hashes != 0)[:, None] & (hashes != 0)
     firsts = np.arange(len(hashes))
-    for _ in hashes:
-        firsts = np.minimum(firsts, np.where(near, firsts, len(hashes)).min(axis=1, initial=len(hashes)))
-    return firsts.tolist()
+    while True:
+        lower = np.minimum(firsts, np.where(near, firsts, len(hashes)).min(axis=1, initial=len(hashes)))
+        if (lower == firsts).all():
+            return firsts.tolist()
+        firsts = lower
 
 
 def firsts_of(groups: np.ndarray[Any, np.dtype[np.int64]]) -> list[int]:
@@ -59,6 +61,20 @@ def test_any_parts_find_the_same(distance: int, number: int, monkeypatch: pytest
     hashes = np.unique(scattered(list(range(1, 1 << 62, 1 << 57)), 6, 600, 3))
     radii = [(distance + 1 + place) // number - 1 for place in range(number)]
     parts = [Part(range(place, 64, number), radius) for place, radius in enumerate(radii) if radius >= 0]
+    assert linked(hashes, distance, parts).tolist() == compared(hashes, distance)
+
+
+@pytest.mark.parametrize(("distance", "radii"), [(8, (2, 2, 2)), (7, (2, 2, 1)), (5, (1, 1, 1)), (2, (1, 0))])
+@pytest.mark.parametrize("width", [18, 19])
+def test_tables_find_the_same(
+    distance: int, radii: tuple[int, ...], width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "BUCKET_SECONDS", 1.0)  # so that it is always worth while to make one
+    rng = np.random.default_rng(5)
+    centres = rng.integers(1, 1 << 62, 60).tolist()
+    hashes = rng.permutation(np.unique(scattered(centres, distance // 2 + 1, 400, 3)))
+    assert 20 < len(set(compared(hashes, distance))) < len(hashes) - 20
+    parts = [Part(range(place, len(radii) * width, len(radii)), radius) for place, radius in enumerate(radii)]
     assert linked(hashes, distance, parts).tolist() == compared(hashes, distance)
 
 

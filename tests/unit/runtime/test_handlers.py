@@ -53,7 +53,7 @@ async def stub() -> AsyncIterator["job_pb2_grpc.JobServiceAsyncStub"]:
     server.add_generic_rpc_handlers([handlers.generic_handler(descriptor, Jobs())])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with channels.open_channel(f"127.0.0.1:{port}") as channel:
+    async with channels.open_channel(f"127.0.0.1:{port}", "media") as channel:
         yield job_pb2_grpc.JobServiceStub(channel)
     await server.stop(0)
 

@@ -1,6 +1,7 @@
 """Reading a zip's directory: what is taken, what is left out and why, and that no bytes whatever break it."""
 
 import io
+import re
 import resource
 import struct
 import tarfile
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
 from framehouse.store import archive as zips
-from framehouse.store.archive import INDEX_SCHEMA, index_file, is_image
+from framehouse.store.archive import INDEX_SCHEMA, index_file, is_image, object_to_names, tidied
 
 LIMITS = Settings()
 
@@ -300,6 +301,31 @@ def test_limits_are_checked_before_work_is_done() -> None:
     data = zip_of(("a", b""), ("b", b""))
     assert reason(data, Settings(max_archive_entries=1))[0] == "ARCHIVE_TOO_MANY_ENTRIES"
     assert reason(data, Settings(max_archive_bytes=10))[0] == "ARCHIVE_TOO_LARGE"
+
+
+@pytest.mark.parametrize("chunk", [47, 60, 100, 1000, zips.CHUNK])
+@pytest.mark.parametrize("comment", [b"", b"PK\1\2", b"PK\1\2" + bytes(60)])
+def test_a_directory_is_read_in_pieces_whatever_lies_between_its_headers(
+    monkeypatch: pytest.MonkeyPatch, chunk: int, comment: bytes
+) -> None:
+    monkeypatch.setattr(zips, "CHUNK", chunk)
+    files = [zipfile.ZipInfo(f"{number}.txt") for number in range(9)]
+    for number in (0, 3, 8):
+        files[number].comment = comment
+    table, issues = index(zip_of(*((file, b"") for file in files)))
+    assert (table["path"].to_pylist(), issues) == ([file.filename for file in files], [])
+
+
+@given(st.lists(st.text("ab./:\\\t\x7f ", max_size=6) | st.sampled_from(["a" * 255, "a" * 256]), max_size=4))
+def test_names_are_judged_alike_alone_and_among_others(names: list[str]) -> None:
+    tidy = tidied(pa.array(names, pa.string())).to_pylist()
+    assert tidy == [one for name in names for one in tidied(pa.array([name])).to_pylist()]
+    assert not any("\\" in name or "//" in name or "/./" in name for name in tidy)
+    paths = pa.chunked_array([pa.array(["usual.jpg", *tidy], pa.string())]).slice(1)
+    refused = [one.rows.tolist() for one in object_to_names(paths)] or [[False] * len(tidy)] * 3
+    control = [not name or not name.isprintable() or "\x7f" in name for name in tidy]
+    escapes = [bool(re.search(zips.ESCAPE, name)) for name in tidy]
+    assert (refused[0], refused[2]) == (control, escapes)
 
 
 def test_images_are_known_by_their_extension_in_any_case() -> None:

@@ -13,20 +13,111 @@ import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
+from isal import isal_zlib
 
 from framehouse.runtime import errors
 from framehouse.runtime.config import Settings
-from framehouse.store import archive_writer
+from framehouse.store import archive_writer, deflate
 from framehouse.store.archive import index_file
-from framehouse.store.archive_writer import Layout, crc32_combine, end_record, write_archive
-from framehouse.store.bundle import BundleWriter
+from framehouse.store.archive_writer import write_archive
+from framehouse.store.bundle import BundleWriter, read_bundle
+from framehouse.store.frames import write_batches
 from framehouse.store.manifest import MANIFEST
+from framehouse.store.zip_layout import Layout, end_record
 from tests.unit.formats.whole_way import Shelf
 
 
-@given(st.binary(), st.binary())
-def test_checksums_of_pieces_combine_to_that_of_the_whole(first: bytes, second: bytes) -> None:
-    assert crc32_combine(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
+@given(st.lists(st.tuples(st.binary(max_size=3), st.binary()), min_size=1))
+def test_pieces_that_were_packed_apart_are_read_as_one(pieces: list[tuple[bytes, bytes]]) -> None:
+    packed = b"".join(deflate.between(separator) + deflate.piece(data) for separator, data in pieces) + deflate.END
+    assert zlib.decompress(packed, -zlib.MAX_WBITS) == b"".join(map(b"".join, pieces))
+
+
+def test_a_large_file_of_pieces_is_one_deflated_file() -> None:
+    shelf, rng = Shelf(), np.random.default_rng(0)
+    # More than one request reads at once, for these hardly shrink.
+    parts = [rng.integers(0, 200, 12 << 20, np.uint8).tobytes(), b"", b"[1,2]" * 30_000]
+    for i, part in enumerate(parts):
+        with BundleWriter(shelf, f"b{i}") as bundle:
+            bundle.piece("all.json", 2, part, b", ")
+    with BundleWriter(shelf, "last") as bundle:
+        bundle.piece("all.json", 1, b"[")
+        bundle.piece("all.json", 3, b"]")
+    write_archive(shelf, ["b0", "b1", "b2", "last"], "c.zip", lambda _: None, facts={})
+    with zipfile.ZipFile(io.BytesIO(shelf.get("c.zip"))) as archive:
+        assert archive.read("all.json") == b"[" + b", ".join(parts) + b"]"
+        assert archive.getinfo("all.json").compress_type == zipfile.ZIP_DEFLATED
+        assert manifest(archive)["file_count"] == 1
+
+
+def test_text_is_packed_where_that_makes_it_smaller() -> None:
+    shelf, rng = Shelf(), np.random.default_rng(0)
+    files = {
+        "long.txt": b"0 0.5 0.5 0.1 0.1\n" * 100,
+        "short.txt": b"0 0.5\n" * 9,
+        "noise.txt": rng.bytes(2000),
+        "empty.txt": b"",
+    }
+    data, sizes = b"".join(files.values()), [len(file) for file in files.values()]
+    with BundleWriter(shelf, "b") as bundle:
+        bundle.files(pa.array(files), data, np.cumsum([0, *sizes]))
+        bundle.file("image.png", bytes(2000))
+    write_archive(shelf, ["b"], "c.zip", lambda _: None, facts={})
+    with zipfile.ZipFile(io.BytesIO(shelf.get("c.zip"))) as archive:
+        assert {name: archive.read(name) for name in files} == files
+        deflated = [one.filename for one in archive.infolist() if one.compress_type == zipfile.ZIP_DEFLATED]
+    assert deflated == ["long.txt", MANIFEST]
+
+
+FAR = 5 << 30
+
+
+class FarShelf(Shelf):
+    """Its packs begin with 5 GiB that nobody reads."""
+
+    def get_range(self, key: str, offset: int, length: int) -> bytes:
+        return super().get_range(key, offset - FAR if key.startswith("packs/") else offset, length)
+
+
+def test_files_are_read_from_many_large_objects() -> None:
+    shelf, count = FarShelf(), 300
+    objects = [f"packs/{i:03d}" for i in range(count)]
+    files = {f"{i}.txt": b"%d" % i for i in range(count)}
+    for object, data in zip(objects, files.values(), strict=True):
+        shelf.put(object, data)
+    sizes = pa.array([*map(len, files.values())])
+    ranges = {"object": objects, "offset": pa.repeat(FAR, count), "stored_size": sizes, "size": sizes}
+    crc32 = pa.array([zlib.crc32(data) for data in files.values()], pa.uint32())
+    with BundleWriter(shelf, "b") as bundle:
+        bundle.copies(pa.array(files), pa.table({**ranges, "method": pa.repeat(0, count), "crc32": crc32}))
+    write_archive(shelf, ["b"], "c.zip", lambda _: None)
+    with zipfile.ZipFile(io.BytesIO(shelf.get("c.zip"))) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == files
+
+
+def test_pieces_that_an_older_version_wrote_are_refused() -> None:
+    shelf = Shelf()
+    with BundleWriter(shelf, "b") as bundle:
+        bundle.piece("all.json", 1, b"[]")
+    table = read_bundle(shelf, "b")
+    at = table.schema.get_field_index("method")
+    old = table.set_column(at, table.schema.field(at), pa.array([0], pa.int8()))
+    write_batches(shelf, "b", old.schema, old.to_batches())
+    with pytest.raises(errors.FailedPrecondition, match="older version"):
+        write_archive(shelf, ["b"], "c.zip", lambda _: None)
+
+
+def test_images_without_a_hash_are_hashed_on_their_way() -> None:
+    shelf, rng = Shelf(), np.random.default_rng(0)
+    # One of them is brought by several requests.
+    images = {f"images/{i}.JPG": rng.bytes(size) for i, size in enumerate((10, 9 << 20, 0, 3000))}
+    with BundleWriter(shelf, "b") as bundle:
+        for path, data in images.items():
+            bundle.file(path, data)
+    write_archive(shelf, ["b"], "c.zip", lambda _: None, facts={})
+    with zipfile.ZipFile(io.BytesIO(shelf.get("c.zip"))) as archive:
+        listed = {one["path"]: one["xxh3_128"] for one in json.loads(archive.read(MANIFEST))["files"]}
+    assert listed == {path: xxhash.xxh3_128_hexdigest(data) for path, data in images.items()}
 
 
 def test_files_beyond_4_gib_are_written_and_read_as_zip64(tmp_path: Path) -> None:
@@ -34,7 +125,7 @@ def test_files_beyond_4_gib_are_written_and_read_as_zip64(tmp_path: Path) -> Non
     block = zlib.crc32(bytes(1 << 20))
     crc = 0
     for _ in range(size >> 20):
-        crc = crc32_combine(crc, block, 1 << 20)
+        crc = isal_zlib.crc32_combine(crc, block, 1 << 20)
     directory = io.BytesIO()
     layout = Layout(directory)
     path = tmp_path / "large.zip"

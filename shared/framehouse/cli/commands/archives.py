@@ -193,6 +193,7 @@ def export_dataset(
     What the format cannot hold is told before anything is written.
     """
     from framehouse.cli import live, output, reach
+    from framehouse.client.errors import FailedPrecondition
     from framehouse.client.names import versioned_name
 
     versioned_name(name)
@@ -200,11 +201,11 @@ def export_dataset(
         raise typer.BadParameter("name a format, or a recipe that does", param_hint="--to")
     target = _target(out, dry_run)
     if dry_run:
-        if recipe:
-            raise typer.BadParameter("say all of it here, for recipes are read by exports alone", param_hint="--recipe")
         with reach.client(address) as client:
-            preview = client.preview_loss(name, to, **choices)
+            preview = client.preview_loss(name, to, recipe=recipe, **choices)
         _print_preview(preview, preview.losses, as_json)
+        if preview.refusal:
+            raise FailedPrecondition(preview.refusal, reason="LOSS_REFUSED")
         return
     with reach.client(address) as client, live.shown() as report:
         result = client.export_dataset(

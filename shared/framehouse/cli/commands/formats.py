@@ -29,14 +29,18 @@ def formats(
     with reach.client_of_any(address) as client:
         found = client.list_formats()
     if id:
-        chosen = [one for one in found if id.lower() in (one.id, *one.aliases)]
+        # Of a name that is an id and an alias, the format of that id comes first.
+        named = (one for one in found if id.lower() in (one.id, *one.aliases))
+        chosen = sorted(named, key=lambda one: one.id != id.lower())
         if not chosen:
             known = ", ".join(one.id for one in found)
             raise NotFound(f"there is no format {id!r}", remedy=f"there are: {known}", reason="FORMAT_NOT_FOUND")
         if as_json:
             output.print_json(output.plain(chosen[0]))
         else:
-            _print_one(chosen[0])
+            for number, one in enumerate(chosen):
+                print("\n" * bool(number), end="")
+                _print_one(one)
     elif as_json:
         output.print_json({"formats": [output.plain(one) for one in found]})
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from framehouse.cli.stack.folder import Folder
 from framehouse.cli.stack.ports import HOST
 from framehouse.cli.stack.state import ACCESS_KEY, environment
-from framehouse.runtime.topology import PORTS
+from framehouse.runtime.topology import JOB_OWNER, PORTS
 
 S3_PORT = 8333
 TEMPORAL_PORT = 7233
@@ -112,6 +112,7 @@ def _temporal(folder: Folder, ports: Mapping[str, int]) -> Program:
         # would make every step of a job wait for some 50 ms.
         *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
         *("--dynamic-config-value", "history.timerProcessorMaxPollRPS=2000"),
+        *("--search-attribute", f"{JOB_OWNER}=Keyword"),
     )
     quiet = {"TEMPORAL_VERSION_CHECK_DISABLED": "1", "GOMEMLIMIT": "512MiB"}
     return Program(
@@ -126,6 +127,9 @@ def _services(folder: Folder, ports: Mapping[str, int]) -> list[Program]:
         "FRAMEHOUSE_FETCH_URLS": os.environ.get("FRAMEHOUSE_FETCH_URLS", "public"),
         **environment(folder, addresses(ports)),
         "FRAMEHOUSE_HOST": HOST,
+        # What is asked whether it is well, and by whom, does not leave the machine.
+        "FRAMEHOUSE_TLS_CERTIFICATE": "",
+        "FRAMEHOUSE_TLS_KEY": "",
         "FRAMEHOUSE_HTTP_PORT": str(ports["http"]),
         "PYTHONUNBUFFERED": "1",
     }
