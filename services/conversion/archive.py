@@ -1,7 +1,7 @@
 """An indexed archive as the formats see it: entries in columns, and the bytes of few of them."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -125,35 +125,27 @@ class Archive:
     def stream(self, row: int, unpacked: Callable[[bytes, bytes], None] | None = None) -> Iterator[bytes]:
         """A file of any size, unpacked, in chunks, and never more than it announced.
 
-        Its checksum, where it has one, is verified at the end. `unpacked` is given the stored bytes piece by piece, and
-        what each was unpacked to.
+        Its size and, where it has one, its checksum are verified at the end. `unpacked` is given the stored bytes piece
+        by piece, and what each was unpacked to; of one that unpacks to CHUNK bytes more may come with the next.
+        InvalidArgument where the file is damaged.
         """
         key, offset, stored = self.locate(row)
         expected, deflated = self.entries["crc32"][row].as_py(), self.entries["method"][row].as_py() != 0
-        announced, length = self.entries["size"][row].as_py(), 0
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        checksum = 0
-        for piece in self._pieces(key, offset, stored, PIECE if deflated else CHUNK):
-            rest = piece
-            while rest:
-                packed = rest
-                if deflated:
-                    try:
-                        data = inflater.decompress(packed, CHUNK)
-                    except zlib.error as error:  # type: ignore[misc]
-                        raise self._damaged(row, f"its bytes cannot be unpacked ({error})") from error
-                    rest = inflater.unconsumed_tail
-                else:
-                    data, rest = packed, b""
+        announced = self.entries["size"][row].as_py()
+        pieces = self._pieces(key, offset, stored, PIECE if deflated else CHUNK)
+        length = checksum = 0
+        try:
+            for packed, data in _inflated(pieces) if deflated else ((piece, piece) for piece in pieces):
                 checksum = zlib.crc32(data, checksum)
                 if (length := length + len(data)) > announced:
                     raise self._damaged(row, f"it unpacks to more than the {announced:,} bytes announced")
                 if unpacked:
-                    unpacked(packed[: len(packed) - len(rest)], data)
+                    unpacked(packed, data)
                 yield data
-        if deflated and (rest := inflater.flush()):
-            checksum = zlib.crc32(rest, checksum)
-            yield rest
+        except zlib.error as error:  # type: ignore[misc]
+            raise self._damaged(row, f"its bytes cannot be unpacked ({error})") from error
+        if length < announced:
+            raise self._damaged(row, f"it unpacks to {length:,} bytes instead of the {announced:,} announced")
         if expected is not None and checksum != expected:
             raise self._damaged(row, "its bytes do not match their checksum")
 
@@ -169,10 +161,29 @@ class Archive:
         )
 
 
-def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _inflated(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Deflated bytes up to the end of their stream, each with what it unpacks to, CHUNK bytes at most."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    for piece in pieces:
+        packed = piece
+        while packed:
+            data = inflater.decompress(packed, CHUNK)
+            rest = inflater.unconsumed_tail
+            yield packed[: len(packed) - len(rest)], data
+            packed = rest
+        if inflater.eof:  # the inflater would gather all that comes after it
+            return
+    if data := inflater.flush():
+        yield b"", data
+
+
+def ahead(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:
     """The same chunks; the next ones are made in a thread while the caller works on one."""
-    with ThreadPoolExecutor(1) as pool:
-        pending = deque(pool.submit(next, chunks, None) for _ in range(AHEAD))
+    thread = ThreadPoolExecutor(1)
+    try:
+        pending = deque(thread.submit(next, chunks, None) for _ in range(AHEAD))
         while (chunk := pending.popleft().result()) is not None:
-            pending.append(pool.submit(next, chunks, None))
+            pending.append(thread.submit(next, chunks, None))
             yield chunk
+    finally:
+        thread.shutdown(cancel_futures=True)

@@ -5,6 +5,8 @@ where blocks begin, so it is guessed from what a header of a block with codes of
 only where unpacking from there gives, byte by byte, what unpacking from the start gave.
 """
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,10 @@ HEADER = 10
 """Bytes that a header is looked for in."""
 TRIED = 2 << 10
 """Packed bytes that a guess is tried on first: most are found wrong in a few."""
+MOST_GUESSES = 2000
+"""Guesses that are tried so of packed bytes; files have up to 1,000 where one of them is right."""
+MOST_TRIED = 8
+"""Of them tried on all of the packed bytes: the right one is mostly the first, unless somebody made up others."""
 ENOUGH = 1 << 10
 """Bytes that have to come out of a guess, lest they agree by chance."""
 
@@ -58,11 +64,11 @@ def last_start(packed: bytes, window: bytes, data: bytes) -> Start | None:
     `data` is what was unpacked from `packed`, `window` the WINDOW bytes before.
     """
     known = window + data
-    for end in range(len(packed), 0, -SLICE):
-        first = max(end - SLICE, 0)
-        for bit in _guesses(packed[first : end + HEADER]).tolist():
-            if left := _left(packed, first * 8 + bit, known):
-                return Start(first * 8 + bit, left)
+    guesses = islice(_guesses(packed), MOST_GUESSES)
+    likely = (bit for bit in guesses if _is_likely(packed, bit, window))
+    for bit in islice(likely, MOST_TRIED):
+        if left := _left(packed, bit, known):
+            return Start(bit, left)
     return None
 
 
@@ -75,22 +81,41 @@ def inflate(packed: bytes, bit: int, window: bytes, length: int) -> bytes:
     return inflater.decompress(b"".join([head, joint, memoryview(packed)[first + 1 :]]), length)
 
 
+def _is_likely(packed: bytes, bit: int, window: bytes) -> bool:
+    """Whether something can be unpacked from a bit on."""
+    try:
+        inflate(packed[: bit // 8 + TRIED], bit, window, WINDOW)
+    except zlib.error:  # type: ignore[misc]  # a class, whatever its stubs say
+        return False
+    return True
+
+
 def _left(packed: bytes, bit: int, known: bytes) -> int:
     """How many bytes at the end of `known` are unpacked from a bit on; 0 where that is no start of a block."""
     most = len(known) - WINDOW
+    if most < ENOUGH:
+        return 0
     try:
-        inflate(packed[: bit // 8 + TRIED], bit, known[:WINDOW], most)
         # How much there is left, and hence what lies before, is only known when all is unpacked.
         left = len(inflate(packed, bit, known[:WINDOW], most))
-    except zlib.error:  # type: ignore[misc]  # a class, whatever its stubs say
+        begin = len(known) - left
+        if not ENOUGH <= left < most or inflate(packed, bit, known[begin - WINDOW : begin], left) != known[begin:]:
+            return 0
+    except zlib.error:  # type: ignore[misc]
         return 0
-    begin = len(known) - left
-    if not ENOUGH <= left < most or inflate(packed, bit, known[begin - WINDOW : begin], left) != known[begin:]:
-        return 0
-    return left
+    # What repeats itself would agree wherever it begins.
+    head = known[begin : begin + ENOUGH]
+    return left if known.find(head, known.find(head) + 1) < 0 else 0
 
 
-def _guesses(packed: bytes) -> Integers:
+def _guesses(packed: bytes) -> Iterator[int]:
+    """Bits at which there may be the header of a block, of the last SLICE bytes first."""
+    for end in range(len(packed), 0, -SLICE):
+        first = max(end - SLICE, 0)
+        yield from (first * 8 + _headers(packed[first : end + HEADER])).tolist()
+
+
+def _headers(packed: bytes) -> Integers:
     """Bits, ascending, at which there may be the header of a block: RFC 1951, section 3.2.7.
 
     Its fields from the lowest bit on: last block 1, kind 2, codes 5 and 5, lengths 4, and 3 for each of these and four

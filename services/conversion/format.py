@@ -186,8 +186,9 @@ class Format(Readable):
     """Image columns that `prepare` and `write` look at, beside those that all get."""
     scan_columns: tuple[str, ...] = ()
     """Annotation columns, too large to be held at once, that `scan` looks at."""
-    scan: Callable[[pa.Table], dict[str, pa.Array]] | None = None
-    """What `prepare` gets to know of them: more columns of the flat annotations, made batch by batch."""
+    scan: Callable[[pa.Table, pa.Table], dict[str, pa.Array]] | None = None
+    """What `prepare` gets to know of them: more columns of the flat annotations, made batch by batch of images and
+    their annotations. They are small, and null where there is nothing to say: they are held of the whole dataset."""
     spared: Callable[[str, WriteOptions], tuple[str, ...]] | None = None
     """Those of `columns` that `write` does not look at, of a dataset that came in some format, with some options."""
     spelled_by: tuple[str, ...] = ()

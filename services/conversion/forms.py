@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from framehouse.annotations.geometry import Floats
 from framehouse.annotations.scaling import scale
 from framehouse.annotations.schema import RANGE
 from framehouse.v1.conversion_pb2 import IMAGE_FORM_NORMALISED, ImageForm
@@ -74,8 +75,18 @@ def resized(
     images: pa.Table, annotations: pa.Table, used: Marks, width: pa.ChunkedArray, height: pa.ChunkedArray
 ) -> tuple[pa.Table, pa.Table]:
     """Images with the given sizes where `used` marks them, and their flat annotations scaled to those."""
+    images, factors = with_sizes(images, used, width, height)
+    return images, annotations if factors is None else scale(annotations, factors[annotations["image"].to_numpy()])
+
+
+def with_sizes(
+    images: pa.Table, used: Marks, width: pa.ChunkedArray, height: pa.ChunkedArray
+) -> tuple[pa.Table, Floats | None]:
+    """Images with the given sizes where `used` marks them; and by what that multiplies coordinates, x and y (n, 2),
+    None where nothing changes.
+    """
     if not used.any():
-        return images, annotations
+        return images, None
     factors = np.ones((len(used), 2))
     for axis, (name, size) in enumerate((("width", width), ("height", height))):
         old = images[name].to_numpy()
@@ -83,7 +94,7 @@ def resized(
         factors[used, axis] = new[used] / old[used]
         given = pc.if_else(pa.array(used), size.combine_chunks(), images[name].combine_chunks())
         images = images.set_column(images.schema.get_field_index(name), name, given)
-    return images, scale(annotations, factors[annotations["image"].to_numpy()])
+    return images, factors
 
 
 def ranges(rows: pa.Table, used: Marks) -> pa.Table:

@@ -24,6 +24,8 @@ SLICE = 256 << 10
 
 MAX_MEMBERS = 1000
 """Of the outermost object; a file with more is none that we look for."""
+MAX_KEY = 1 << 10
+"""Bytes of a string in the outermost object that are kept: a key that we look for has a few."""
 
 
 class Span(NamedTuple):
@@ -71,8 +73,8 @@ class Outline:
 
     def _feed(self, chunk: bytes) -> None:
         chunk = self._held + chunk
-        # A backslash and what it escapes must meet in one chunk.
-        self._held = chunk[len(chunk.rstrip(b"\\")) :]
+        # A backslash and what it escapes must meet in one chunk. Those before it escape each other.
+        self._held = b"\\" * ((len(chunk) - len(chunk.rstrip(b"\\"))) % 2)
         if self._held:
             chunk = chunk[: -len(self._held)]
         self._breaks = chunk.count(b"\n")
@@ -105,21 +107,23 @@ class Outline:
             place, mark = int(at[i]), int(codes[i])
             if mark == QUOTE:
                 if inside:
-                    self._string += chunk[begin:place]
+                    self._string += chunk[begin : min(place, begin + MAX_KEY)]
                 else:
                     self._string.clear()
                     begin = place + 1
                 inside = not inside
             elif mark == COLON:
                 self._key = _text(bytes(self._string))
-                self.keys.append(self._key)
+                if len(self.keys) <= 2 * MAX_MEMBERS:
+                    self.keys.append(self._key)
             elif mark == OPEN and depths[i] == 2:
                 self._open = (self.position + place, self._line_at(chunk, place))
             elif mark == CLOSE:
                 start, line = self._open
                 self.members[self._key] = Span(start, self.position + place + 1, line)
         if inside:
-            self._string += chunk[begin:]
+            self._string += chunk[begin : begin + MAX_KEY]
+            del self._string[MAX_KEY:]
 
     def _find_cut(self, chunk: bytes, at: Integers, codes: NDArray[np.uint8], depths: Integers) -> None:
         closed = np.flatnonzero((codes == CLOSE) & (depths == 2))

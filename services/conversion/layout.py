@@ -4,7 +4,7 @@ An image's path is its name below the folders of images and split. Where two spl
 split stays before it (`train/1.jpg`, `val/1.jpg`); `targets` is the inverse of that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from framehouse.annotations.geometry import Integers
 from framehouse.annotations.plan import PLAN_FIELDS
 from framehouse.annotations.splits import SPELLINGS
+from framehouse.v1.conversion_pb2 import Loss
 from services.conversion.archive import Archive
 
 BARE_FACTOR = 4
@@ -202,4 +203,34 @@ def shard_starts(images: pa.Table, max_images: int, max_bytes: int) -> list[int]
         elif count - absent < stop:
             stop = count - absent
         result.append(stop)
+    return result
+
+
+def label_files(target: pa.Array, label_of: Callable[[pa.Array], pa.Array]) -> tuple[pa.Array, pa.Array, list[Loss]]:
+    """Where images go, renamed where two would share a label file; the label files; and what changes by that."""
+    label = label_of(target)
+    losses: list[Loss] = []
+    codes = label.dictionary_encode().indices.to_numpy()
+    first = np.zeros(len(codes), bool)
+    first[np.unique(codes, return_index=True)[1]] = True
+    if not first.all():
+        # `1.jpg` and `1.png` would share `1.txt`.
+        renamed = pc.replace_substring_regex(target, r"\.([^./]*)$", r"_\1.\1")
+        target = pc.if_else(pa.array(first), target, renamed)
+        label = label_of(target)
+        count = int((~first).sum())
+        text = f"{count} images whose names differ by extension alone are renamed, `1.png` to `1_png.png`"
+        losses.append(Loss(code="NAME_CHANGED", subject="image names", image_count=count, fallback=text))
+    return target, label, losses
+
+
+def write_starts(weights: Integers, max_images: int, max_weight: int) -> list[int]:
+    """Images at which the steps of writing begin, and their number: at most so many images and so much weight each, but
+    one image at least. `weights` say how much each image takes.
+    """
+    ends = np.cumsum(weights)
+    result = [0]
+    while (start := result[-1]) < len(ends):
+        full = int(np.searchsorted(ends, ends[start] - weights[start] + max_weight, side="right"))
+        result.append(min(start + max_images, max(full, start + 1), len(ends)))
     return result

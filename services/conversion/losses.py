@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from framehouse.annotations.geometry import Integers
@@ -27,39 +28,73 @@ LABELS_NAMED = 10
 
 @dataclass(frozen=True)
 class Annotations:
-    """All annotations that are to be written, by what the report looks at."""
+    """Annotations that are to be written, by what the report looks at."""
 
     images: Integers
-    """Row of the image of each."""
+    """Number of the image of each."""
     kinds: Integers
     labels: Integers
     """-1 for none."""
     flags: Integers
     valued: Mapping[str, NDArray[np.bool_]]
     """Which have a value in each column of COUNTED."""
-    schema: LabelSchema
-
-    def loss(self, code: str, subject: str, touched: NDArray[np.bool_], fallback: str) -> Loss:
-        """A loss of the annotations that `touched` marks."""
-        labels = np.unique(self.labels[touched])
-        names = [self.schema.labels[label].name for label in labels[labels >= 0][:LABELS_NAMED].tolist()]
-        return Loss(
-            code=code,
-            subject=subject,
-            annotation_count=int(touched.sum()),
-            fallback=fallback,
-            image_count=int(np.count_nonzero(np.bincount(self.images[touched]))) if touched.any() else 0,
-            labels=names,
-        )
 
 
-def report(holds: Holds, found: Annotations) -> list[Loss]:
-    """What `holds` leaves out of annotations."""
-    losses: list[Loss] = []
+@dataclass
+class _Count:
+    annotations: int
+    images: int
+    labels: NDArray[np.bool_]
+    """Which classes, and in the last place whether none, it was of."""
+
+
+class Tally:
+    """Losses of the annotations of batches of images, added up; in the order in which they were asked for first."""
+
+    def __init__(self, schema: LabelSchema) -> None:
+        self._names = [label.name for label in schema.labels]
+        self._found: dict[tuple[str, str, str], _Count] = {}
+
+    def loss(self, found: Annotations, code: str, subject: str, touched: NDArray[np.bool_], fallback: str) -> None:
+        """Adds the annotations of a batch that `touched` marks. An image is in one batch alone."""
+        count = self._found.get((code, subject, fallback))
+        if count is None:
+            count = self._found[code, subject, fallback] = _Count(0, 0, np.zeros(len(self._names) + 1, bool))
+        if touched.any():
+            count.annotations += int(np.count_nonzero(touched))
+            count.images += int(np.count_nonzero(np.bincount(found.images[touched])))
+            count.labels[found.labels[touched]] = True
+
+    def losses(self) -> list[Loss]:
+        """What was found, without that of which there was nothing."""
+        return [
+            Loss(
+                code=code,
+                subject=subject,
+                annotation_count=count.annotations,
+                fallback=fallback,
+                image_count=count.images,
+                labels=[self._names[label] for label in np.flatnonzero(count.labels[:-1])[:LABELS_NAMED].tolist()],
+            )
+            for (code, subject, fallback), count in self._found.items()
+            if count.annotations
+        ]
+
+
+def losses_of(code: str, subject: str, annotations: pa.Table, touched: NDArray[np.bool_], fallback: str) -> list[Loss]:
+    """A format's own loss: of the annotations that `touched` marks; none where it marks none."""
+    if not touched.any():
+        return []
+    images = len(np.unique(annotations["image"].to_numpy()[touched]))
+    count = int(touched.sum())
+    return [Loss(code=code, subject=subject, annotation_count=count, fallback=fallback, image_count=images)]
+
+
+def report(tally: Tally, holds: Holds, found: Annotations) -> None:
+    """Adds what `holds` leaves out of annotations."""
 
     def add(code: str, subject: str, touched: NDArray[np.bool_], fallback: str) -> None:
-        if touched.any():
-            losses.append(found.loss(code, subject, touched, fallback))
+        tally.loss(found, code, subject, touched, fallback)
 
     for kind in Kind:
         if kind not in holds.kinds:
@@ -85,18 +120,14 @@ def report(holds: Holds, found: Annotations) -> list[Loss]:
     for column, subject in COUNTED.items():
         if not kept[column]:
             add(f"{column.upper()}_UNSUPPORTED", subject, written & found.valued[column], "written without them")
-    return losses
 
 
-def held_back(found: Annotations, task: Task) -> list[Loss]:
-    """What is said of annotations that are of another task: the dataset keeps them."""
+def hold_back(tally: Tally, found: Annotations, task: Task) -> None:
+    """Adds what is said of annotations that are of another task: the dataset keeps them."""
     name = Task.Name(task).removeprefix("TASK_").lower()
     text = f"held back, for the task is {name}; the dataset keeps them"
-    return [
-        found.loss("OTHER_TASK", kind.name.lower().replace("_", " "), found.kinds == kind, text)
-        for kind in Kind
-        if (found.kinds == kind).any()
-    ]
+    for kind in Kind:
+        tally.loss(found, "OTHER_TASK", kind.name.lower().replace("_", " "), found.kinds == kind, text)
 
 
 def refuses(loss: Loss, options: WriteOptions) -> bool:
@@ -111,10 +142,10 @@ def written_count(holds: Holds, found: Annotations) -> int:
     return int(np.count_nonzero(_written(holds, found)))
 
 
-def class_counts(holds: Holds, found: Annotations, labels: LabelSchema) -> list[int]:
+def class_counts(holds: Holds, found: Annotations, labels: LabelSchema) -> Integers:
     """How many of the annotations of each class are written, in the order of the classes."""
     mine = found.labels[_written(holds, found) & (found.labels >= 0)]
-    return [int(count) for count in np.bincount(mine, minlength=len(labels.labels))]
+    return np.bincount(mine, minlength=len(labels.labels))
 
 
 def _written(holds: Holds, found: Annotations) -> NDArray[np.bool_]:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from framehouse.annotations.geometry import Integers, starts
 from framehouse.annotations.schema import Kind
-from framehouse.v1.conversion_pb2 import Loss
 from services.conversion.format import Holds
-from services.conversion.losses import Annotations
+from services.conversion.losses import Annotations, Tally
 
 COLUMNS = ("kind", "label", "group")
 """What tells partners."""
@@ -79,13 +78,10 @@ def single(annotations: pa.Table, doubled: NDArray[np.bool_]) -> pa.Table:
     return annotations.filter(pa.array(~doubled))
 
 
-def report(found: Annotations, doubled: NDArray[np.bool_]) -> list[Loss]:
-    """What goes with the doubles."""
-    losses = []
+def report(tally: Tally, found: Annotations, doubled: NDArray[np.bool_]) -> None:
+    """Adds what goes with the doubles."""
     for touched, subject, text in (
         (doubled & (found.kinds == Kind.SKELETON), "skeleton beside an outline", "left out; the outline is written"),
         (doubled & (found.kinds != Kind.SKELETON), "outline beside a skeleton", "left out; the skeleton is written"),
     ):
-        if touched.any():
-            losses.append(found.loss("KIND_UNSUPPORTED", subject, touched, text))
-    return losses
+        tally.loss(found, "KIND_UNSUPPORTED", subject, touched, text)

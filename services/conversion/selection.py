@@ -59,12 +59,12 @@ def choose_labels(options: WriteOptions, there: LabelSchema) -> Classes:
     return Classes(place[label_map], chosen, plan.refused)
 
 
-def refuse_deletions(classes: Classes, there: LabelSchema, labels: Integers) -> None:
-    """FailedPrecondition where a class is deleted that one of the `labels` of annotations is of, and nothing is said of
-    those.
+def refuse_deletions(classes: Classes, there: LabelSchema, counts: Integers) -> None:
+    """FailedPrecondition where a class is deleted that has annotations, and nothing is said of those; `counts` are
+    those of each class.
     """
     for label, change in classes.refused.items():
-        if count := int(np.count_nonzero(labels == label)):
+        if count := int(counts[label]):
             name = there.labels[label].name
             raise FailedPrecondition(
                 f"{count:,} annotations to be written are of the class {name!r}; say what becomes of them: "
@@ -97,8 +97,8 @@ def in_splits(options: WriteOptions, splits: pa.ChunkedArray) -> NDArray[np.bool
 def annotated(
     options: WriteOptions, states: pa.ChunkedArray, images: pa.ChunkedArray, written: NDArray[np.bool_]
 ) -> Integers:
-    """Rows of the images that are written, as `only_annotated` has it. `images` are those of the annotations, of which
-    some are `written`.
+    """Places of the images that are written, as `only_annotated` has it. `images` are those of the annotations, of
+    which some are `written`.
     """
     wanted = np.ones(len(states), bool)
     if options.only_annotated:

@@ -8,18 +8,20 @@ number of bytes each, and where each ends. Writing costs a store ten times as mu
 import struct
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 
 import msgspec
 import pyarrow as pa
+from isal import isal_zlib as zlib
 
 from framehouse.runtime import errors
 from framehouse.runtime.jobs import report as progress
 from framehouse.store.bucket import Bucket, MultipartWriter
 from services.conversion import deflate_points
-from services.conversion.archive import Archive, ahead
+from services.conversion.archive import CHUNK, Archive, ahead
 
 PART_BYTES = 16 << 20
 """Of JSON that one step reads at most; it takes some ten times as much memory."""
@@ -29,9 +31,9 @@ STEPS = 16
 """Parts that are wanted of any dataset, so that all processes have some to read."""
 
 APART = 8 << 20
-"""Bytes of a file, at least, between two points that it can be read from."""
-TOO_FAR = 8 * APART
-"""Without a point for so long, a file is rather unpacked beside."""
+"""Bytes of a file, unpacked or packed, between two points that it can be read from, at least."""
+IN_VAIN = 16
+"""After so many of its pieces without a point, when one is due, a file is rather unpacked beside."""
 POINTS = ".points"
 """Of the keys of objects that say where such points are."""
 
@@ -108,7 +110,10 @@ def _from_points(bucket: Bucket, key: str, offset: int, length: int) -> bytes:
     end = -(-points.bits[after] // 8) if after < len(points.bits) else points.stored
     packed = bucket.get_range(points.object, points.offset + begin, end - begin)
     skipped = offset - points.places[first]
-    data = deflate_points.inflate(packed, bit, before, skipped + length)
+    try:
+        data = deflate_points.inflate(packed, bit, before, skipped + length)
+    except zlib.error:  # type: ignore[misc]  # a class, whatever its stubs say
+        data = b""
     if len(data) < skipped + length:
         raise errors.FailedPrecondition(f"object {points.object!r} is not what it was", reason="OBJECT_CHANGED")
     return data[skipped:]
@@ -146,6 +151,7 @@ class _Finder:
         self.bits, self.places = [0], [0]
         self.is_far = False
         """Whether there was none for too long."""
+        self._in_vain = 0
         self._writer = writer
         self._packed = self._position = 0
         self._window = b""
@@ -153,24 +159,33 @@ class _Finder:
     def see(self, packed: bytes, data: bytes) -> None:
         """Takes the next packed bytes, and what they unpack to."""
         window, end = self._window, self._position + len(data)
-        is_due = len(window) == deflate_points.WINDOW and end - self.places[-1] > APART
-        if is_due and not self.is_far and (start := deflate_points.last_start(packed, window, data)):
-            self.bits.append(8 * self._packed + start.bit)
-            self.places.append(end - start.left)
-            self._writer.write((window + data[: len(data) - start.left])[-deflate_points.WINDOW :])
-        self.is_far |= end - self.places[-1] > TOO_FAR
+        apart = max(end - self.places[-1], self._packed - self.bits[-1] // 8)
+        if apart > APART and not self.is_far:
+            if start := self._start(packed, data):
+                self.bits.append(8 * self._packed + start.bit)
+                self.places.append(end - start.left)
+                self._writer.write((window + data[: len(data) - start.left])[-deflate_points.WINDOW :])
+            self._in_vain = 0 if start else self._in_vain + 1
+            self.is_far = self._in_vain == IN_VAIN
         self._packed += len(packed)
         self._position = end
         self._window = (window + data[-deflate_points.WINDOW :])[-deflate_points.WINDOW :]
 
+    def _start(self, packed: bytes, data: bytes) -> deflate_points.Start | None:
+        """A point in packed bytes, if what they unpack to is all here, and what comes before is enough."""
+        if len(self._window) < deflate_points.WINDOW or len(data) >= CHUNK:
+            return None
+        return deflate_points.last_start(packed, self._window, data)
 
-def _looked_at(chunks: Iterator[bytes], look: Callable[[bytes], None]) -> Iterator[bytes]:
+
+def _looked_at(chunks: Generator[bytes, None, None], look: Callable[[bytes], None]) -> Iterator[bytes]:
     """The same chunks, each after `look` has seen it."""
     seen = 0
-    for chunk in chunks:
-        look(chunk)
-        progress(seen := seen + len(chunk))
-        yield chunk
+    with closing(chunks):  # whoever makes them is done before what they are written to is closed
+        for chunk in chunks:
+            look(chunk)
+            progress(seen := seen + len(chunk))
+            yield chunk
 
 
 def _length(packed: memoryview, start: int) -> int:

@@ -6,7 +6,6 @@ shards are written apart and fit together.
 
 import itertools
 from collections.abc import Iterator
-from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -15,10 +14,8 @@ import pyarrow.compute as pc
 from lance import LanceDataset
 from numpy.typing import NDArray
 
-from framehouse.annotations.class_changes import REMOVED, WITHOUT
 from framehouse.annotations.geometry import Integers, starts
 from framehouse.annotations.labels import labels_of, with_labels
-from framehouse.annotations.schema import Kind
 from framehouse.annotations.splits import canonical_split, split_rank
 from framehouse.runtime import jobs
 from framehouse.runtime.errors import FailedPrecondition
@@ -28,7 +25,7 @@ from framehouse.store.frames import BatchFile, write_batches
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss, WriteOptions
 from framehouse.v1.dataset_pb2 import TASK_UNSPECIFIED, Task
-from services.conversion import encoding, forms, image_urls, layout, losses, pairs, selection, table_rows
+from services.conversion import encoding, forms, image_urls, layout, losses, pairs, scanning, selection, table_rows
 from services.conversion.columns import flatten
 from services.conversion.format import Format, Rows, WriteHead
 from services.conversion.options import format_of
@@ -38,6 +35,10 @@ SHARD_IMAGES = 2000
 """Images whose labels are written by one step; their bytes are only referred to."""
 LARGER = 3
 """How many times as many one step writes of a large dataset: a step costs as much as some hundred."""
+SHARD_ANNOTATIONS = 48_000
+"""Annotations that one step writes, but for those of a single image."""
+OUTLINE = 3
+"""As how many one counts whose outline or pixels are written, for these take more memory."""
 
 HEAD_KEY = b"framehouse.write"
 
@@ -139,82 +140,43 @@ def _prepare(
     for name in said.column_names:
         images = images.append_column(name, said[name])
     del said
-    found, valued, scanned = _scan(table, at, chosen)
     small = (images["normalised.width"], images["normalised.height"])
-    images, found = forms.resized(images.drop_columns(list(forms.COLUMNS)), found, normalised, *small)
-    paired = bool(valued["group"].any() and (found["kind"].to_numpy() == Kind.SKELETON).any())
-    if paired and "group" not in found.column_names:
-        found = found.append_column("group", flatten(table_rows.read(table, at, ["group"]), ("group",))["group"])
-    for column, values in scanned.items():
-        found = found.append_column(column, values)
-
-    before = found["label"].to_numpy()
-    label = np.append(classes.label_map, WITHOUT).astype(np.int32)[before]
-    kept = label > REMOVED
-    mine = selection.of_task(found["kind"].to_numpy(), task)
-    selected = selection.annotated(options, images["state"], found["image"], kept & mine)
-    if not len(selected):
+    images, factors = forms.with_sizes(images.drop_columns(list(forms.COLUMNS)), normalised, *small)
+    found = scanning.scan(table, at, images, factors, chosen, options, classes, task)
+    if not len(found.selected):
         raise _nothing_selected()
-    there = np.zeros(len(at), bool)
-    there[selected] = True
-    stays = there[found["image"].to_numpy()]
-    kept &= stays
-    selection.refuse_deletions(classes, labels_of(table.schema), before[stays])
-    if not np.array_equal(label, before):
-        found = found.set_column(found.schema.get_field_index("label"), "label", pa.array(label, pa.int32()))
-    # What is held of millions of annotations takes the room that the format needs.
-    del before, label, stays, scanned, there
-    if len(selected) < len(at):
-        place = np.full(len(at), -1)
-        place[selected] = np.arange(len(selected))
-        images = images.take(pa.array(selected))
-        at = at[selected]
-        normalised, encoded, renamed = (marks[selected] for marks in (normalised, encoded, renamed))
-        found = found.set_column(found.schema.get_field_index("image"), "image", pa.array(place[found["image"]]))
-    lost: list[Loss] = []
-    if not mine.all():
-        other = kept & ~mine
-        held_back = _reported(found.filter(pa.array(other)), {}, classes.labels)
-        lost += losses.held_back(held_back, task)
-        kept &= mine
-    if not kept.all():
-        found = found.filter(pa.array(kept))
-        valued = {name: mask[kept] for name, mask in valued.items()}
-    del kept, mine
-    jobs.report(images.num_rows)
-
+    selection.refuse_deletions(classes, labels_of(table.schema), found.used)
+    if len(found.selected) < len(at):
+        images = images.take(pa.array(found.selected))
+        at = at[found.selected]
+        normalised, encoded, renamed = (marks[found.selected] for marks in (normalised, encoded, renamed))
     labels = classes.labels
-    doubled = pairs.doubles(found, chosen.holds) if paired else np.zeros(found.num_rows, bool)
-    lost += pairs.report(_reported(found, valued, labels), doubled)
-    if doubled.any():
-        found, valued = pairs.single(found, doubled), {name: mask[~doubled] for name, mask in valued.items()}
-    all_of_them = _reported(found, valued, labels)
-    lost += losses.report(chosen.holds, all_of_them)
-    lost += encoding.report(options, images, formats.take(pa.array(at)), encoded, renamed)
-    counts = np.bincount(found["image"].to_numpy(), minlength=images.num_rows)
+    lost = [*found.lost, *encoding.report(options, images, formats.take(pa.array(at)), encoded, renamed)]
 
     folders = sorted(pc.unique(images["folder"]).to_pylist(), key=lambda item: split_rank(canonical_split(item)))
     step = max(SHARD_IMAGES, min(images.num_rows // layout.SHARDS, LARGER * SHARD_IMAGES))
     if encoded.any() and not options.without_images:
         step = encoding.SHARD_IMAGES
+    written_shapes = {"rings", "rle"}.intersection(chosen.columns_of(source_format, options))
+    weights = found.counts + (OUTLINE - 1) * found.outlined if written_shapes else found.counts
     head = WriteHead(
         format=chosen.id,
         table_key=key,
         table_version=table.version,
         source_format=source_format,
-        shard_starts=[*range(0, images.num_rows, step), images.num_rows],
+        shard_starts=layout.write_starts(weights, step, SHARD_ANNOTATIONS),
         folders=folders,
         options=options.SerializeToString(),
         label_map=classes.label_map.tolist(),
-        paired=paired,
+        paired=found.paired,
         task=task,
         url_end=image_urls.end_of_life() if options.image_urls else 0,
-        annotation_count=losses.written_count(chosen.holds, all_of_them),
-        class_counts=losses.class_counts(chosen.holds, all_of_them, labels),
+        annotation_count=found.written,
+        class_counts=found.of_classes,
         dataset=dataset,
     )
-    del all_of_them, valued
-    prepared = chosen.prepare(images, found, labels, head)
+    prepared = chosen.prepare(images, found.annotations, labels, head)
+    counts = found.counts
     del found
     jobs.report(images.num_rows)
     columns = {
@@ -247,12 +209,6 @@ def _nothing_selected() -> FailedPrecondition:
     )
 
 
-def _reported(annotations: pa.Table, valued: dict[str, Marks], labels: LabelSchema) -> losses.Annotations:
-    """Annotations as the loss report looks at them."""
-    image, kinds, labelled, flags = (annotations[name].to_numpy() for name in ("image", "kind", "label", "flags"))
-    return losses.Annotations(image, kinds, labelled, flags, valued, labels)
-
-
 def _placed(images: pa.Table, chosen: Format, source_format: str) -> pa.Table:
     """All images of a dataset with the folder of each one's split, its name below that, and where it is written.
 
@@ -268,50 +224,6 @@ def _placed(images: pa.Table, chosen: Format, source_format: str) -> pa.Table:
     name = layout.targets(images["path"].combine_chunks(), split, folder)
     target = pc.binary_join_element_wise("images", folder, name, "/")
     return images.append_column("folder", folder).append_column("name", name).append_column("target", target)
-
-
-def _scan(
-    table: LanceDataset, at: Integers, chosen: Format
-) -> tuple[pa.Table, dict[str, Marks], dict[str, pa.ChunkedArray]]:
-    """The annotations of some rows, flat, with the columns that the format looks at to prepare; which of them have a
-    value in each column of `losses.COUNTED`; and what the format's own scan finds.
-    """
-    looked_at = tuple(dict.fromkeys(("kind", "label", "flags", *chosen.plan_columns)))
-    names = tuple(dict.fromkeys((*looked_at, *losses.COUNTED, *chosen.scan_columns)))
-    found: list[pa.Table] = []
-    valued: dict[str, list[Marks]] = {name: [] for name in losses.COUNTED}
-    scanned: dict[str, list[pa.Array]] = {}
-    done = 0
-    for some in table_rows.batches(table, at, list(names), SHARD_IMAGES):
-        flat = flatten(some, names)
-        for name, masks in valued.items():
-            masks.append(flat[name].is_valid().to_numpy())
-        for name, values in (chosen.scan(flat) if chosen.scan else {}).items():
-            scanned.setdefault(name, []).append(values)
-        image = pa.array(flat["image"].to_numpy() + done)
-        found.append(pa.table({"image": image, **{name: _or_nulls(flat[name]) for name in looked_at}}))
-        done += some.num_rows
-        jobs.report(done)
-    columns = {name: pa.chunked_array(chunks) for name, chunks in scanned.items()}
-    whole = pa.concat_tables(found)
-    del found
-    # These are looked at again and again, which copies them where they lie in pieces.
-    for place, name in enumerate(("image", "kind", "label", "flags")):
-        whole = whole.set_column(place, name, whole[name].combine_chunks())
-    return whole, {name: np.concatenate(masks) for name, masks in valued.items()}, columns
-
-
-def _or_nulls(column: pa.ChunkedArray) -> pa.Array:
-    """The same values. Where there are none, all such columns share the room that nulls take."""
-    whole = column.combine_chunks()
-    if not len(whole) or whole.null_count < len(whole):
-        return whole
-    return _nulls(whole.type, 1 << (len(whole) - 1).bit_length()).slice(0, len(whole))
-
-
-@lru_cache(maxsize=8)
-def _nulls(type: pa.DataType, count: int) -> pa.Array:
-    return pa.nulls(count, type)
 
 
 def open_plan(bucket: Bucket, plan_key: str) -> tuple[BatchFile, WriteHead]:

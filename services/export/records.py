@@ -7,7 +7,6 @@ All of it lies beside the archives, for there is no database:
 - `exports/by-request/<fingerprint>`: the name of the export that was made of a request last.
 """
 
-import base64
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from typing import NamedTuple
 import xxhash
 
 from framehouse.runtime.errors import InvalidArgument, NotFound
-from framehouse.runtime.page_tokens import values_of
+from framehouse.runtime.page_tokens import not_ours, token_of, values_of
 from framehouse.store.bucket import Bucket
 from framehouse.v1 import dataset_pb2, export_pb2
 
@@ -222,14 +221,14 @@ def _listed(bucket: Bucket, after: str) -> Iterator[Listed]:
 
 
 def _encode(dataset: str, key: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([dataset, key.removeprefix(LISTED)]).encode()).decode()
+    return token_of([dataset, key.removeprefix(LISTED)])
 
 
 def _decode(token: str, dataset: str) -> str:
     try:
         theirs, key = values_of(token)
     except (ValueError, TypeError):
-        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
+        raise not_ours() from None
     if theirs != dataset:
         raise InvalidArgument("page_token belongs to another dataset; start again without it", field="page_token")
     return f"{LISTED}{key}"

@@ -25,7 +25,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from framehouse.runtime.access import METADATA as IDENTITY
+from framehouse.runtime.access import IDENTITY_METADATA
 from framehouse.runtime.channels import unreachable
 from framehouse.runtime.errors import ServiceError, code_name
 from framehouse.runtime.handlers import status_of
@@ -97,17 +97,17 @@ def application(backends: Backends, keys: Keys | None = None) -> Starlette:
         return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def image(request: Request) -> Response:
-        identity = request_id(request.headers.get(REQUEST_ID))
-        structlog.contextvars.bind_contextvars(request_id=identity)
+        call_id = request_id(request.headers.get(REQUEST_ID))
+        structlog.contextvars.bind_contextvars(request_id=call_id)
         began, code = time.perf_counter(), "OK"
         try:
             response = await images.answer(request)
         except Exception as error:
             code = error.code.name if isinstance(error, ServiceError) else "INTERNAL"
-            response = _fail(error, identity)
+            response = _fail(error, call_id)
         finally:
             RPC_SECONDS.labels("images", request.method, code).observe(time.perf_counter() - began)
-        response.headers[REQUEST_ID] = identity
+        response.headers[REQUEST_ID] = call_id
         return response
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,20 +130,20 @@ async def _answer(
     table: list[Rule], backends: Backends, keys: Keys | None, scope: Scope, receive: Receive, send: Send
 ) -> None:
     request = Request(scope, receive)
-    identity = request_id(request.headers.get(REQUEST_ID))
-    structlog.contextvars.bind_contextvars(request_id=identity)
+    call_id = request_id(request.headers.get(REQUEST_ID))
+    structlog.contextvars.bind_contextvars(request_id=call_id)
     try:
         rule, variables = _find(table, request.method, scope["raw_path"].decode("ascii", "replace"))
         body = await _read_body(request)
-        metadata = _metadata(request, identity)
+        metadata = _metadata(request, call_id)
         if keys is not None:
             metadata = await _admitted(keys, rule, metadata)
-        call = _call(rule, variables, body, backends, request, metadata, identity, send)
+        call = _call(rule, variables, body, backends, request, metadata, call_id, send)
         await _while_connected(receive, call)
     except ClientDisconnect:
         return
     except Exception as error:
-        await _fail(error, identity)(scope, receive, send)
+        await _fail(error, call_id)(scope, receive, send)
 
 
 def _find(table: list[Rule], verb: str, path: str) -> tuple[Rule, dict[str, str]]:
@@ -198,7 +198,7 @@ async def _call(
     backends: Backends,
     request: Request,
     metadata: list[tuple[str, str]],
-    identity: str,
+    call_id: str,
     send: Send,
 ) -> None:
     """Calls the method and sends its answer."""
@@ -214,14 +214,14 @@ async def _call(
         channel = backends.channel(process)
         if method.server_streaming:
             lines = channel.unary_stream(path, encode, decode)(message, timeout=timeout, metadata=metadata)
-            code = await _send_lines(lines, process, identity, send)
+            code = await _send_lines(lines, process, call_id, send)
         else:
             # A stream of requests is one of a single message: a body is read whole before anything is called.
             call: Any = channel.stream_unary if method.client_streaming else channel.unary_unary
             sent = iter([message]) if method.client_streaming else message
             response = await call(path, encode, decode)(sent, timeout=timeout, metadata=metadata)
             media_type, content = await _in_thread(response.ByteSize(), write_answer, response)
-            await _send(send, 200, identity, media_type, content)
+            await _send(send, 200, call_id, media_type, content)
     except asyncio.CancelledError:
         code = "CANCELLED"
         raise
@@ -255,11 +255,11 @@ async def _admitted(keys: Keys, rule: Rule, metadata: list[tuple[str, str]]) -> 
         seconds = time.perf_counter() - began
         RPC_SECONDS.labels(method.containing_service.name, method.name, error.code.name).observe(seconds)
         raise
-    return [*(pair for pair in metadata if pair[0] != AUTHORIZATION), (IDENTITY, who)]
+    return [*(pair for pair in metadata if pair[0] != AUTHORIZATION), (IDENTITY_METADATA, who)]
 
 
-def _metadata(request: Request, identity: str) -> list[tuple[str, str]]:
-    metadata = [(REQUEST_ID, identity)]
+def _metadata(request: Request, call_id: str) -> list[tuple[str, str]]:
+    metadata = [(REQUEST_ID, call_id)]
     for name in _PASSED_HEADERS:
         for value in request.headers.getlist(name):
             if not (value.isascii() and value.isprintable()):
@@ -304,37 +304,37 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _send(send: Send, status: int, identity: str, kind: str, body: bytes) -> None:
-    await send(_start(status, identity, kind, len(body)))
+async def _send(send: Send, status: int, call_id: str, kind: str, body: bytes) -> None:
+    await send(_start(status, call_id, kind, len(body)))
     await send({"type": "http.response.body", "body": body})
 
 
-def _start(status: int, identity: str, kind: str, length: int | None) -> dict[str, Any]:
+def _start(status: int, call_id: str, kind: str, length: int | None) -> dict[str, Any]:
     headers = [
         (b"content-type", kind.encode()),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
-        (REQUEST_ID.encode(), identity.encode()),
+        (REQUEST_ID.encode(), call_id.encode()),
     ]
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 
-async def _send_lines(call: Any, process: str, identity: str, send: Send) -> str:
+async def _send_lines(call: Any, process: str, call_id: str, send: Send) -> str:
     """Sends each message of a stream as a line, and says with which code it ended.
 
     The status waits for the first message, which may be an error. An error after it is a last line of its own, since
     the status has gone by then.
     """
     first, code = await call.read(), "OK"
-    await send(_start(200, identity, "application/x-ndjson", None))
+    await send(_start(200, call_id, "application/x-ndjson", None))
     try:
         async for message in _from(first, call):
             await send({"type": "http.response.body", "body": write_json(message) + b"\n", "more_body": True})
     except Exception as error:
         missing = unreachable(error, process) if isinstance(error, grpc.aio.AioRpcError) else None
-        status = status_of(missing or error, identity)
+        status = status_of(missing or error, call_id)
         code = code_name(status.code)
         line = json.dumps(error_body(status, HTTP_STATUS[code]), ensure_ascii=False).encode()
         await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})
@@ -349,9 +349,9 @@ async def _from(first: Any, call: Any) -> AsyncIterator[Message]:
         message = await call.read()
 
 
-def _fail(error: Exception, identity: str) -> Response:
-    status: status_pb2.Status = status_of(error, identity)
-    headers = {REQUEST_ID: identity, "cache-control": "no-store"}
+def _fail(error: Exception, call_id: str) -> Response:
+    status: status_pb2.Status = status_of(error, call_id)
+    headers = {REQUEST_ID: call_id, "cache-control": "no-store"}
     http = HTTP_STATUS[code_name(status.code)]
     if http == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"

@@ -9,11 +9,12 @@ import string
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any, NamedTuple, cast
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, NoReturn, cast
 
 import grpc
 
-from framehouse.runtime.access import METADATA as IDENTITY
+from framehouse.runtime.access import IDENTITY_METADATA
 from framehouse.runtime.channels import unreachable
 from framehouse.runtime.errors import ServiceError
 from framehouse.runtime.telemetry import RPC_SECONDS, logger
@@ -88,7 +89,7 @@ def passed_on(metadata: Iterable[Pair]) -> list[Pair]:
         (key, value)
         for key, value in metadata
         if key not in _HOP_BY_HOP
-        and key not in (REQUEST_ID, IDENTITY)
+        and key not in (REQUEST_ID, IDENTITY_METADATA)
         and (key == STATUS_DETAILS or not key.startswith(("grpc-", ":")))
     ]
 
@@ -140,22 +141,13 @@ def _unary(route: Route, backend: Any, keys: Keys | None) -> Any:
 
     async def relay(request: Any, context: Context) -> bytes:
         answer = _Answer(route, context)
-        if keys is not None:
-            await answer.admit(keys)
-        call = backend(request, timeout=context.time_remaining(), metadata=answer.metadata)
-        try:
+        metadata = await answer.admitted(keys)
+        call = backend(request, timeout=context.time_remaining(), metadata=metadata)
+        async with answer.ending_with(call):
             response: bytes = await call
-        except asyncio.CancelledError:
-            call.cancel()
-            answer.count("CANCELLED")
-            raise
-        except grpc.aio.AioRpcError as error:
-            await answer.fail(error)
-            raise
-        if initial := passed_on(await call.initial_metadata()):
-            await context.send_initial_metadata(initial)
-        context.set_trailing_metadata(answer.trailing(await call.trailing_metadata()))
-        answer.count("OK")
+            if initial := passed_on(await call.initial_metadata()):
+                await context.send_initial_metadata(initial)
+            context.set_trailing_metadata(answer.trailing(await call.trailing_metadata()))
         return response
 
     return relay
@@ -166,22 +158,13 @@ def _streaming(route: Route, backend: Any, keys: Keys | None) -> Any:
 
     async def relay(request: Any, context: Context) -> None:
         answer = _Answer(route, context)
-        if keys is not None:
-            await answer.admit(keys)
-        call = backend(request, timeout=context.time_remaining(), metadata=answer.metadata)
-        try:
+        metadata = await answer.admitted(keys)
+        call = backend(request, timeout=context.time_remaining(), metadata=metadata)
+        async with answer.ending_with(call):
             await context.send_initial_metadata(passed_on(await call.initial_metadata()))
             async for response in call:
                 await context.write(response)
             context.set_trailing_metadata(answer.trailing(await call.trailing_metadata()))
-        except asyncio.CancelledError:
-            call.cancel()
-            answer.count("CANCELLED")
-            raise
-        except grpc.aio.AioRpcError as error:
-            await answer.fail(error)
-            raise
-        answer.count("OK")
 
     return relay
 
@@ -193,31 +176,48 @@ class _Answer:
         self._began = time.perf_counter()
         self._route = route
         self._context = context
-        received = cast(Iterable[Pair], context.invocation_metadata() or ())
-        self.id = request_id(next((value for key, value in received if key == REQUEST_ID), None))
-        self.metadata = [*passed_on(received), (REQUEST_ID, self.id)]
+        self._received = list(cast(Iterable[Pair], context.invocation_metadata() or ()))
+        self.id = request_id(next((value for key, value in self._received if key == REQUEST_ID), None))
 
-    async def admit(self, keys: Keys) -> None:
-        """Says who calls, in place of the key; ends the call where its key does not allow it."""
-        shown = next((value for key, value in self.metadata if key == AUTHORIZATION), "")
+    async def admitted(self, keys: Keys | None) -> list[Pair]:
+        """The metadata to call with, which says who calls in place of the key; ends the call where its key does not
+        allow it. Without `keys` anybody may call.
+        """
+        metadata = [*passed_on(self._received), (REQUEST_ID, self.id)]
+        if keys is None:
+            return metadata
+        shown = next((value for key, value in metadata if key == AUTHORIZATION), "")
         try:
             identity = await keys.admit(shown, self._route.scope, self._route.method)
         except ServiceError as error:
-            self.count(error.code.name)
+            self._count(error.code.name)
             details: list[Pair] = [(STATUS_DETAILS, error.status().SerializeToString())]
             await self._context.abort(error.code, error.text, trailing_metadata=tuple(self.trailing(details)))
-        self.metadata = [*(pair for pair in self.metadata if pair[0] != AUTHORIZATION), (IDENTITY, identity)]
+        return [*(pair for pair in metadata if pair[0] != AUTHORIZATION), (IDENTITY_METADATA, identity)]
+
+    @asynccontextmanager
+    async def ending_with(self, call: Any) -> AsyncIterator[None]:
+        """Ends as the backend's call does: cancels it where the client is gone, and passes on why it failed."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            call.cancel()
+            self._count("CANCELLED")
+            raise
+        except grpc.aio.AioRpcError as error:
+            await self._fail(error)
+        self._count("OK")
 
     def trailing(self, metadata: Iterable[Pair]) -> list[Pair]:
         # The id travels at the end, where it costs no message of its own.
         return [*passed_on(metadata), (REQUEST_ID, self.id)]
 
-    def count(self, code: str) -> None:
+    def _count(self, code: str) -> None:
         seconds = time.perf_counter() - self._began
         RPC_SECONDS.labels(self._route.service, self._route.method, code).observe(seconds)
 
-    async def fail(self, error: grpc.aio.AioRpcError) -> None:
-        self.count(error.code().name)
+    async def _fail(self, error: grpc.aio.AioRpcError) -> NoReturn:
+        self._count(error.code().name)
         text, metadata = error.details() or "", list(cast(Iterable[Pair], error.trailing_metadata()))
         if (missing := unreachable(error, self._route.process)) is not None:
             logger().warning("backend does not answer", request_id=self.id, process=self._route.process, cause=text)

@@ -3,10 +3,8 @@
 So a page stays right while datasets come and go. Filters are in the language of `filter_text`.
 """
 
-import base64
 import json
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -16,17 +14,15 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from framehouse.runtime.access import CALLER, may_read
 from framehouse.runtime.errors import InvalidArgument
-from framehouse.runtime.page_tokens import values_of
+from framehouse.runtime.page_tokens import not_ours, token_of, values_of
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, UtcDateTime
 from services.ingest.datasets import message, page_size
-from services.ingest.filter_text import All, Either, Node, Not, Restriction, near, parse, wrong
+from services.ingest.filter_text import COMPARE, DIGITS, All, Either, Node, Not, Restriction, near, parse, wrong
 from services.ingest.licences import LICENCES
 from services.ingest.names import user_of
 
 EVERYBODY = "users/-"
-DIGITS = 18
-"""Of a number at most; more do not fit 64 bits."""
 
 NUMBERS: Mapping[str, InstrumentedAttribute[int]] = {
     "images": DatasetRow.image_count,
@@ -47,14 +43,6 @@ ORDERS: Mapping[str, tuple[InstrumentedAttribute[Any], ...]] = {
 """What can be ordered by."""
 TASKS = {name.removeprefix("TASK_").lower(): number for name, number in dataset_pb2.Task.items() if number}
 
-_COMPARE: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
-    "=": operator.eq,
-    ":": operator.eq,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 _ESCAPE = "\\"
 
 
@@ -144,10 +132,15 @@ def _holds(field: str, asked: Restriction) -> ColumnElement[bool]:
         case "format":
             return DatasetRow.source_format != "" if is_presence else DatasetRow.source_format == text.lower()
         case "created" | "updated":
-            return _COMPARE[asked.operator](TIMES[field], _time(asked))
+            return _compared(asked, TIMES[field], _time(asked))
     if not text.isascii() or not text.isdigit() or len(text) > DIGITS:
         raise wrong(asked.value.column, f"{text!r} is no whole number, which {field} is compared with")
-    return _COMPARE[asked.operator](NUMBERS[field], int(text))
+    return _compared(asked, NUMBERS[field], int(text))
+
+
+def _compared(asked: Restriction, column: InstrumentedAttribute[Any], value: Any) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = COMPARE[asked.operator](column, value)
+    return condition
 
 
 def _matches(column: Any, asked: Restriction) -> ColumnElement[bool]:
@@ -220,7 +213,7 @@ def _query(request: dataset_pb2.ListDatasetsRequest) -> str:
 def _encode(request: dataset_pb2.ListDatasetsRequest, keys: list[Key], row: DatasetRow) -> str:
     values = [getattr(row, key.column.key) for key in keys]
     plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
-    return base64.urlsafe_b64encode(json.dumps([_query(request), *plain]).encode()).decode()
+    return token_of([_query(request), *plain])
 
 
 def _decode(request: dataset_pb2.ListDatasetsRequest, keys: list[Key]) -> list[Any]:
@@ -233,7 +226,7 @@ def _decode(request: dataset_pb2.ListDatasetsRequest, keys: list[Key]) -> list[A
             )
         return [_value(key, value) for key, value in zip(keys, values, strict=True)]
     except (ValueError, TypeError):
-        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
+        raise not_ours() from None
 
 
 def _value(key: Key, plain: Any) -> Any:

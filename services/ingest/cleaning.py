@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from zlib import crc32
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from framehouse.runtime import jobs
 from framehouse.runtime.config import settings
@@ -21,11 +21,15 @@ from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import bucket
 from services.ingest.catalogue import Catalogue, DatasetRow, RemovalRow, SupersededRow, TableBaseRow, VersionRow, now
 from services.ingest.compacting import compact
+from services.ingest.references import narrow
 
 FIRST_SECONDS = 300
 """From the start of the process to the first look."""
-HOURS = 7 * 24
-"""Every table is looked at once in so many hours, whether it was changed or not, for what writers left that died."""
+HOURS = 7 * 24 - 1
+"""Every table is looked at once in so many hours, whether it was changed or not, for what writers left that died. A
+week would be the same hour for ever, in which a machine may always be off."""
+CLOCKS = timedelta(minutes=5)
+"""By which the job server's clock and ours may differ."""
 
 
 async def keep_cleaning(catalogue: Catalogue, stop: asyncio.Event) -> None:
@@ -36,7 +40,7 @@ async def keep_cleaning(catalogue: Catalogue, stop: asyncio.Event) -> None:
 async def _clean_old(catalogue: Catalogue) -> None:
     before = now() - timedelta(seconds=settings().table_grace_seconds)
     if began := await jobs.oldest_start():
-        before = min(before, began)
+        before = min(before, began - CLOCKS)
     hour = int(time.time()) // 3600
     versions, size = await asyncio.to_thread(clean, catalogue, before, hour)
     if size:
@@ -58,6 +62,9 @@ def clean(catalogue: Catalogue, before: datetime, hour: int | None = None) -> tu
         except ServiceError as error:
             logger().warning("old versions of a table stay", table=key, error=str(error))
             continue
+        except Exception as error:  # the other tables are cleaned all the same
+            logger().error("old versions of a table stay", table=key, exc_info=error)
+            continue
         versions += removed
         size += of_table
     return versions, size
@@ -74,37 +81,45 @@ def _tables(catalogue: Catalogue, before: datetime, hour: int | None) -> list[st
 
 def clean_table(catalogue: Catalogue, key: str, before: datetime) -> tuple[int, int]:
     """The same of one table."""
-    from framehouse.store.tables import remove_versions, versions_before
+    from framehouse.store.tables import open_table, remove_versions, versions_before
 
-    # In this order: what becomes needed meanwhile is not among these, or was the head until then.
-    made = versions_before(key, before)
-    needed = _needed(catalogue, key, before)
-    if needed is None:
+    kept = _kept(catalogue, key, before)
+    if kept is None:
         return 0, 0
-    removed = [version for version in made if version not in needed]
-    size = remove_versions(key, removed)
+    head, needed = kept
+    if head is not None:
+        open_table(key, head)  # without it, the catalogue speaks of another table, as one that came from a backup may
+    # What comes after the head may be about to become it.
+    made = versions_before(key, before)
+    removed = [version for version in made if version not in needed and (head is None or version < head)]
     uid = key.removeprefix("tables/").removesuffix(".lance")
     bucket().remove([f"statistics/{uid}/{version}.pb" for version in removed])
-    with catalogue.session() as session:
-        session.execute(delete(SupersededRow).where(SupersededRow.table_key == key, SupersededRow.time < before))
-    compact(catalogue, key)
+    size = remove_versions(key, removed)
+    if head is not None:
+        narrow(catalogue, key, head, needed)
+        compact(catalogue, key)
     return len(removed), size
 
 
-def _needed(catalogue: Catalogue, key: str, before: datetime) -> set[int] | None:
-    """The versions of a table that stay, whatever their age; None where that is not known."""
+def _kept(catalogue: Catalogue, key: str, before: datetime) -> tuple[int | None, set[int]] | None:
+    """The head of a table's dataset, if it has one, and the versions that stay, whatever their age; None where that is
+    not known. Of older ones, no version and no clone is made from then on.
+    """
+    hold = update(DatasetRow).filter_by(table_key=key).values(revision=DatasetRow.revision).returning(DatasetRow)
     with catalogue.session() as session:
-        row = session.scalar(select(DatasetRow).filter_by(table_key=key))
+        # Holds the row first: the head does not move meanwhile, and who clones the dataset is seen below or sees this.
+        row = session.scalar(hold)
         bases = set(session.scalars(select(TableBaseRow.base_version).filter_by(base_key=key)))
         if None in bases or (row is None and not bases):
             return None
         needed = {version for version in bases if version is not None}
-        if row is not None:
-            needed.add(row.table_version)
-            needed.update(session.scalars(select(VersionRow.table_version).filter_by(dataset=row.uid)))
-            removals = select(RemovalRow.table_version, RemovalRow.next_version).filter_by(dataset=row.uid)
-            for pair in session.execute(removals):
-                needed.update(pair)
-        recent = select(SupersededRow.table_version).where(SupersededRow.table_key == key, SupersededRow.time >= before)
-        needed.update(session.scalars(recent))
-    return needed
+        session.execute(delete(SupersededRow).where(SupersededRow.table_key == key, SupersededRow.time < before))
+        needed.update(session.scalars(select(SupersededRow.table_version).filter_by(table_key=key)))
+        if row is None:
+            return None, needed
+        needed.add(row.table_version)
+        needed.update(session.scalars(select(VersionRow.table_version).filter_by(dataset=row.uid)))
+        removals = select(RemovalRow.table_version, RemovalRow.next_version).filter_by(dataset=row.uid)
+        for pair in session.execute(removals):
+            needed.update(pair)
+    return row.table_version, needed

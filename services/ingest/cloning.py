@@ -6,13 +6,21 @@ which `TableBaseRow` says, and `trash` heeds.
 
 import uuid
 
-from sqlalchemy import insert, literal, select, update
+from sqlalchemy import exists, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from framehouse.runtime.access import check_read, check_user
-from framehouse.runtime.errors import NotFound
+from framehouse.runtime.errors import Aborted, NotFound
 from framehouse.v1 import dataset_pb2
-from services.ingest.catalogue import Catalogue, DatasetRow, ReferenceRow, TableBaseRow, VersionRow, now
+from services.ingest.catalogue import (
+    Catalogue,
+    DatasetRow,
+    ReferenceRow,
+    SupersededRow,
+    TableBaseRow,
+    VersionRow,
+    now,
+)
 from services.ingest.datasets import find, refuse_taken
 from services.ingest.describing import enter
 from services.ingest.licences import COPYLEFT
@@ -73,11 +81,18 @@ def _version(catalogue: Catalogue, source: DatasetRow, request: dataset_pb2.Clon
 def _bind(session: Session, name: str, source: DatasetRow, row: DatasetRow) -> None:
     """Notes what the clone needs, in the transaction in which it becomes visible.
 
-    The source is held in it: who purges it sees what is noted here, or has purged it before this.
+    The source is held in it: who purges or cleans it sees what is noted here, or has done so before this.
     """
     hold = update(DatasetRow).filter_by(uid=source.uid).values(revision=DatasetRow.revision)
-    if session.scalar(hold.returning(DatasetRow.uid)) is None:
+    head = session.scalar(hold.returning(DatasetRow.table_version))
+    if head is None:
         raise NotFound("dataset", name)
+    numbered = exists().where(VersionRow.dataset == source.uid, VersionRow.table_version == row.table_version)
+    recent = exists().where(
+        SupersededRow.table_key == source.table_key, SupersededRow.table_version == row.table_version
+    )
+    if head != row.table_version and not session.scalar(select(or_(numbered, recent))):
+        raise Aborted(f"{name} is no more what it was when this began; try again", reason="DATASET_BUSY")
     bases = select(literal(row.table_key), TableBaseRow.base_key, TableBaseRow.base_version)
     bases = bases.where(TableBaseRow.table_key == source.table_key)
     session.execute(insert(TableBaseRow).from_select(["table_key", "base_key", "base_version"], bases))

@@ -3,14 +3,12 @@
 Pages go through one version of the table, whatever becomes of the dataset meanwhile.
 """
 
-import base64
-import json
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from framehouse.annotations.splits import split_rank
 from framehouse.runtime.errors import InvalidArgument
-from framehouse.runtime.page_tokens import values_of
+from framehouse.runtime.page_tokens import not_ours, token_of, values_of
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue
 from services.ingest.datasets import find, page_size
@@ -133,7 +131,7 @@ def _alike(table_key: str, version: int, distance: int, page: slice) -> tuple[in
 
 
 def _encode(query: list[str | int], version: int, first: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([*query, version, first]).encode()).decode()
+    return token_of([*query, version, first])
 
 
 def _decode(token: str, query: list[str | int]) -> tuple[int, int]:
@@ -142,7 +140,7 @@ def _decode(token: str, query: list[str | int]) -> tuple[int, int]:
         *asked, version, first = values_of(token)
         version, first = int(version), int(first)
     except (ValueError, TypeError):
-        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
+        raise not_ours() from None
     if asked != query or first < 0:
         raise InvalidArgument(
             "page_token belongs to another dataset or distance; start again without it", field="page_token"

@@ -21,7 +21,7 @@ from services.ingest.catalogue import Catalogue, DatasetRow, now
 from services.ingest.columns import Integers, Snapshot
 from services.ingest.datasets import find, message
 from services.ingest.heads import Head
-from services.ingest.references import follow
+from services.ingest.references import follow, refer
 from services.ingest.superseding import supersede
 
 ATTEMPTS = 12
@@ -39,7 +39,7 @@ class Edit:
     changed: int
     """Images that are changed; 0 makes no version."""
     head: Head
-    """As it is then, but for its version."""
+    """As it is then, but for its version; its objects are those of images that the head before does not have."""
     write: Callable[[], int]
     """Makes the version, of the head's table. `Aborted` where somebody else changes the table at the same time."""
     also: Callable[[Session, int], None] | None = None
@@ -93,6 +93,7 @@ def _made_visible(catalogue: Catalogue, row: DatasetRow, planned: Edit) -> bool:
         moved = session.scalar(same.values(**values).returning(DatasetRow.uid)) is not None
         if moved:
             follow(session, row.table_key, row.table_version, planned.head.table_version)
+            refer(session, row.table_key, planned.head.table_version, planned.head.objects)
             supersede(session, row.table_key, row.table_version, planned.head.table_version)
             if planned.also:
                 planned.also(session, planned.head.table_version)
@@ -100,7 +101,7 @@ def _made_visible(catalogue: Catalogue, row: DatasetRow, planned: Edit) -> bool:
 
 
 def head_of(row: DatasetRow) -> Head:
-    """The head as the catalogue has it, without the objects that it refers to."""
+    """The head as the catalogue has it, to be changed."""
     summary = dataset_pb2.Dataset.FromString(row.summary)
     return Head(
         table_key=row.table_key,

@@ -1,13 +1,14 @@
-"""The filter language of images, from text to a tree: a subset of AIP-160, whose grammar it follows.
+"""The filter language of images and of datasets, from text to a tree: a subset of AIP-160, whose grammar it follows.
 
 As there, OR binds more tightly than AND, and what only stands side by side is ANDed. What the names and values mean is
-left to `filters`; what is wrong is said here with its column.
+left to `filters` and `browsing`; what is wrong is said here with its column.
 """
 
+import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from framehouse.runtime.errors import InvalidArgument
 
@@ -19,6 +20,18 @@ RESTRICTIONS = 128
 
 EVERYTHING = "*"
 """The filter that selects all images, where an empty one is not to be one by mistake."""
+
+COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    ":": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+"""What the operators do with numbers, columns of them, and columns of a database; `!=` is the opposite of `=`."""
+DIGITS = 18
+"""Of a number at most; more do not fit 64 bits."""
 
 _TOKEN = re.compile(
     r"""\s*(?:

@@ -1,9 +1,7 @@
 """The issues of imports after their jobs: one object an import, listed page by page; those of failed imports expire."""
 
 import asyncio
-import base64
 import hashlib
-import json
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -13,7 +11,7 @@ from sqlalchemy import select
 from framehouse.runtime.access import CALLER, may_read
 from framehouse.runtime.errors import InvalidArgument, NotFound
 from framehouse.runtime.hourly import hourly
-from framehouse.runtime.page_tokens import values_of
+from framehouse.runtime.page_tokens import not_ours, token_of, values_of
 from framehouse.store.bucket import Bucket, bucket
 from framehouse.v1 import ingest_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, ImportRow, now
@@ -117,7 +115,7 @@ def _query(request: ingest_pb2.ListIssuesRequest) -> str:
 
 
 def _encode(request: ingest_pb2.ListIssuesRequest, row: int, seen: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([_query(request), row, seen]).encode()).decode()
+    return token_of([_query(request), row, seen])
 
 
 def _decode(request: ingest_pb2.ListIssuesRequest) -> tuple[int, int]:
@@ -126,7 +124,7 @@ def _decode(request: ingest_pb2.ListIssuesRequest) -> tuple[int, int]:
         query, row, seen = values_of(request.page_token)
         row, seen = int(row), int(seen)
     except (ValueError, TypeError):
-        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
+        raise not_ours() from None
     if query != _query(request) or row < 0:
         raise InvalidArgument(
             "page_token belongs to another parent, code or severity; start again without it", field="page_token"

@@ -23,7 +23,8 @@ from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from framehouse.runtime import access, channels, jobs
-from framehouse.runtime.errors import FailedPrecondition, InvalidArgument, NotFound
+from framehouse.runtime.errors import FailedPrecondition, NotFound
+from framehouse.runtime.page_tokens import not_ours
 from framehouse.runtime.topology import OWNERS, is_client_facing, methods
 from framehouse.v1 import export_pb2, ingest_pb2, job_pb2
 from services.ingest.datasets import page_size
@@ -269,7 +270,7 @@ def _token(page_token: str) -> bytes | None:
         data = b"none"
     check, token = data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]
     if data and check != _checksum(token):
-        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token")
+        raise not_ours()
     return token or None
 
 

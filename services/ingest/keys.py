@@ -4,10 +4,8 @@ A secret is random and long, so that its SHA-256 is enough to keep it safe, and 
 """
 
 import asyncio
-import base64
 import hashlib
 import hmac
-import json
 import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -18,7 +16,7 @@ from sqlalchemy import ColumnElement, or_, select, tuple_, update
 from framehouse.runtime import access
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import InvalidArgument, NotFound, PermissionDenied, Unauthenticated
-from framehouse.runtime.page_tokens import values_of
+from framehouse.runtime.page_tokens import not_ours, token_of, values_of
 from framehouse.v1 import key_pb2
 from services.ingest.catalogue import Catalogue, KeyRow, now
 from services.ingest.datasets import page_size
@@ -137,8 +135,7 @@ def list_keys(catalogue: Catalogue, request: key_pb2.ListKeysRequest) -> key_pb2
     response = key_pb2.ListKeysResponse(keys=[_message(row) for row in rows[:size]])
     if len(rows) > size:
         last = rows[size - 1]
-        token = json.dumps([request.parent, last.create_time.isoformat(), last.id])
-        response.next_page_token = base64.urlsafe_b64encode(token.encode()).decode()
+        response.next_page_token = token_of([request.parent, last.create_time.isoformat(), last.id])
     return response
 
 
@@ -149,9 +146,7 @@ def _after(request: key_pb2.ListKeysRequest) -> ColumnElement[bool]:
             raise ValueError
         return tuple_(KeyRow.create_time, KeyRow.id) < (datetime.fromisoformat(time), str(key))
     except (ValueError, TypeError):
-        raise InvalidArgument(
-            "page_token is not one of ours, or of another parent; start again without it", field="page_token"
-        ) from None
+        raise not_ours("parent") from None
 
 
 def revoke(catalogue: Catalogue, name: str) -> None:

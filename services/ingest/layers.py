@@ -1,7 +1,8 @@
 """Label files that speak of the same images, layer by layer: what a later one says again is kept once.
 
-A box or an outline of a later layer with the id, the class and the box of a skeleton is the same object: the box is the
-skeleton's own, and the outline is of its group, with the complement of the id, as COCO's keypoint records are read.
+A box or an outline of a later layer with the id, the class and the box of a skeleton is the same object, where nothing
+else that they say differs: the box is the skeleton's own, and the outline is of its group, with the complement of the
+id, as COCO's keypoint records are read.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from framehouse.annotations import geometry
 from framehouse.annotations.fingerprints import Hashes, annotation_hashes
@@ -21,7 +23,9 @@ OUTLINES = (Kind.POLYGON, Kind.MASK)
 SHAPE = ("kind", "rings", "rle", "rle_size")
 """The columns in which outlines are the same."""
 SAID = ("bbox", "area", "score", "attributes")
-"""What a skeleton takes from the other record of its object, where its own does not say it."""
+"""What a skeleton, and its outline, take from the other record of their object, where their own does not say it."""
+TELLING = ("flags", "score", "attributes")
+"""What two records of one object do not say differently."""
 SAME_PLACE = 1.0
 """Pixels that two boxes of one object may differ by: tools round."""
 
@@ -79,8 +83,11 @@ def _objects(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table, Integers
     at = _find(image, ids, skeletons, wanted + count)
     boxes = geometry.boxes(pa.concat_arrays([old["bbox"].combine_chunks(), new["bbox"].combine_chunks()]))
     apart = np.nan_to_num(np.abs(boxes[at] - boxes[wanted + count])).max(axis=1, initial=0) > SAME_PLACE
-    same = (at >= 0) & (label[at] == label[wanted + count]) & ~apart
-    mine, skeleton = wanted[same], at[same]
+    same = np.flatnonzero((at >= 0) & (label[at] == label[wanted + count]) & ~apart)
+    same = same[~_contradict(old.take(pa.array(at[same])), new.take(pa.array(wanted[same])))]
+    # An object is there once; of several records with one id the others stay.
+    skeleton, first = np.unique(at[same], return_index=True)
+    mine = wanted[same[first]]
     if not len(mine):
         return old, new, none
     outlines = np.flatnonzero(np.isin(kinds[:count], OUTLINES))
@@ -91,6 +98,7 @@ def _objects(old: pa.Table, new: pa.Table) -> tuple[pa.Table, pa.Table, Integers
     differs = _shapes(old.take(pa.array(partner[twice]))) != _shapes(new.take(pa.array(mine[twice])))
     moves = is_outline & (partner < 0)
     old = _completed(old, new, mine, skeleton)
+    old = _completed(old, new, mine[partner >= 0], partner[partner >= 0])
     group = old["group"].combine_chunks()
     grouped = np.zeros(count, bool)
     grouped[skeleton[moves]] = True
@@ -118,13 +126,22 @@ def _find(image: Integers, ids: Integers, known: Integers, wanted: Integers) -> 
     return np.where(keys[order[place]] == keys[wanted], order[place], -1)
 
 
-def _completed(old: pa.Table, new: pa.Table, mine: Integers, skeleton: Integers) -> pa.Table:
-    """The old annotations, where skeletons lack what the rows `mine` of the new ones say of their objects."""
+def _contradict(old: pa.Table, new: pa.Table) -> NDArray[np.bool_]:
+    """Which annotations of two tables, row by row, both say something that differs."""
+    marks = np.zeros(old.num_rows, bool)
+    for name in TELLING:
+        differs = pc.not_equal(old[name].combine_chunks(), new[name].combine_chunks())
+        marks |= pc.fill_null(differs, False).to_numpy(zero_copy_only=False)
+    return marks
+
+
+def _completed(old: pa.Table, new: pa.Table, mine: Integers, rows: Integers) -> pa.Table:
+    """The old annotations, where `rows` of them lack what the rows `mine` of the new ones say of their objects."""
     for name in SAID:
         before, after = old[name].combine_chunks(), new[name].combine_chunks()
         place = np.arange(len(before))
-        lacks = ~before.is_valid().to_numpy(zero_copy_only=False)[skeleton]
-        place[skeleton[lacks]] = len(before) + mine[lacks]
+        lacks = ~before.is_valid().to_numpy(zero_copy_only=False)[rows]
+        place[rows[lacks]] = len(before) + mine[lacks]
         if lacks.any():
             old = _with(old, name, pa.concat_arrays([before, after]).take(pa.array(place)))
     return old

@@ -4,7 +4,6 @@ Rows of a page are made of columns in memory, too: to read a hundred rows from a
 the parts of it that they are in. Of a table that is too large for that, the rows alone are read.
 """
 
-import base64
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from framehouse.runtime.errors import InvalidArgument, NotFound
-from framehouse.runtime.page_tokens import values_of
+from framehouse.runtime.page_tokens import not_ours, token_of, values_of
 from framehouse.store.signed_urls import end_of_life
 from framehouse.store.tables import rows_at, take
 from framehouse.v1 import dataset_pb2
@@ -186,7 +185,7 @@ def _query(table_key: str, request: dataset_pb2.ListImagesRequest) -> str:
 
 
 def _encode(page: Page, query: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([query, *page]).encode()).decode()
+    return token_of([query, *page])
 
 
 def _decode(token: str, query: str, head: int) -> Page:
@@ -195,7 +194,7 @@ def _decode(token: str, query: str, head: int) -> Page:
         if not (isinstance(version, int) and isinstance(first, int)) or not 1 <= version <= head or first < 0:
             raise ValueError
     except (ValueError, TypeError):
-        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
+        raise not_ours() from None
     if theirs != query:
         raise InvalidArgument(
             "page_token belongs to a listing with another parent, filter, order or version; start again without it",

@@ -4,8 +4,6 @@ Whether a recipe fits a format and a dataset is found out by the exports that ar
 """
 
 import asyncio
-import base64
-import json
 import re
 
 from google.protobuf import empty_pb2
@@ -14,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from framehouse.runtime.access import check_read, check_user
 from framehouse.runtime.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
-from framehouse.runtime.page_tokens import values_of
+from framehouse.runtime.page_tokens import not_ours, token_of, values_of
 from framehouse.v1 import conversion_pb2, recipe_pb2
 from services.ingest.catalogue import Catalogue, RecipeRow, now
 from services.ingest.datasets import page_size
@@ -164,14 +162,14 @@ def _etag(row: RecipeRow) -> str:
 
 
 def _encode(parent: str, slug: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([parent, slug]).encode()).decode()
+    return token_of([parent, slug])
 
 
 def _decode(token: str, parent: str) -> str:
     try:
         theirs, slug = values_of(token)
     except (ValueError, TypeError):
-        raise InvalidArgument("page_token is not one of ours; start again without it", field="page_token") from None
+        raise not_ours() from None
     if theirs != parent:
         raise InvalidArgument("page_token belongs to another parent; start again without it", field="page_token")
     return str(slug)

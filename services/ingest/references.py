@@ -4,7 +4,7 @@ An object is removed by `collecting` alone, which marks it first. Both sides cha
 each, so that either the reference is there in time or the mark is.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from framehouse.runtime.errors import FailedPrecondition
 from framehouse.store.bucket import bucket
-from services.ingest.catalogue import Catalogue, ObjectRow, ReferenceRow, TableBaseRow, now, upsert
+from services.ingest.catalogue import Catalogue, DatasetRow, ObjectRow, ReferenceRow, TableBaseRow, now, upsert
 
 if TYPE_CHECKING:
     import lance
@@ -28,12 +28,12 @@ COLUMNS = ("original", "normalised", "preview")
 """Columns of a table that say where bytes lie."""
 
 
-def objects_of(table: "lance.LanceDataset") -> set[str]:
-    """The objects that a version of a table refers to, of which there are few for many images."""
+def objects_of(table: "lance.LanceDataset", fragments: "Sequence[lance.LanceFragment] | None" = None) -> set[str]:
+    """The objects that a version of a table refers to, or some of its fragments; there are few for many images."""
     from framehouse.store.tables import batches
 
     found: set[str | None] = set()
-    for batch in batches(table, [f"{column}.object" for column in COLUMNS], ROWS):
+    for batch in batches(table, [f"{column}.object" for column in COLUMNS], ROWS, fragments=fragments):
         for objects in batch.columns:
             found.update(objects.unique().to_pylist())
     return {key for key in found if key is not None}
@@ -68,10 +68,49 @@ def note(session: Session, table_key: str, table_version: int, objects: Iterable
 def follow(session: Session, table_key: str, table_version: int, next_version: int) -> None:
     """Notes that a version refers to what the one before did, of which it has no other images, instead of that.
 
-    Nothing that a version of the table ever referred to goes before the table itself: versions after it note as much.
+    What a version before them referred to stays noted, until `narrow` finds that none needs it which is kept.
     """
     before = update(ReferenceRow).filter_by(table_key=table_key, table_version=table_version)
     session.execute(before.values(table_version=next_version))
+
+
+def narrow(catalogue: Catalogue, table_key: str, head: int, kept: Collection[int]) -> None:
+    """Drops the references of a dataset's table to objects that no image of these versions lies in, of which one is the
+    head. They are kept for the grace period yet.
+
+    Whoever makes a head of something else than what these versions have, refers to that itself.
+    """
+    with catalogue.session() as session:
+        noted = set(session.scalars(select(ReferenceRow.object).filter_by(table_key=table_key).distinct()))
+    unneeded = noted - _objects_of(table_key, kept, noted)
+    if not unneeded:
+        return
+    hold = update(DatasetRow).filter_by(table_key=table_key, table_version=head).values(revision=DatasetRow.revision)
+    with catalogue.session() as session:
+        if session.scalar(hold.returning(DatasetRow.uid)) is None:  # another time
+            return
+        for page in pages(sorted(unneeded)):
+            use(session, page)
+            mine = delete(ReferenceRow).where(ReferenceRow.table_key == table_key, ReferenceRow.object.in_(page))
+            session.execute(mine)
+
+
+def _objects_of(table_key: str, versions: Iterable[int], noted: set[str]) -> set[str]:
+    """The objects that versions of a table refer to, the newest one first, until these are all that are noted."""
+    from framehouse.store.tables import open_table
+    from services.ingest.columns import PLACES, Snapshot
+
+    found: set[str] = set()
+    seen: set[str] = set()
+    for version in sorted(versions, reverse=True):
+        if noted <= found:
+            break
+        table = Snapshot(open_table(table_key, version))
+        parts = {" ".join(part.keys[name] for name in PLACES): part.fragment for part in table.parts}
+        if fresh := parts.keys() - seen:
+            found |= objects_of(table.table, [parts[key] for key in fresh])
+            seen |= fresh
+    return found
 
 
 def hold(catalogue: Catalogue, objects: Sequence[str]) -> None:

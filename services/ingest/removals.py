@@ -5,8 +5,6 @@ versions before and after it. It is remembered for as long as the trash keeps da
 """
 
 import asyncio
-import base64
-import json
 import re
 import uuid
 from collections.abc import Sequence
@@ -19,7 +17,7 @@ from sqlalchemy.orm import Session
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import InvalidArgument, NotFound
 from framehouse.runtime.hourly import hourly
-from framehouse.runtime.page_tokens import values_of
+from framehouse.runtime.page_tokens import not_ours, token_of, values_of
 from framehouse.runtime.telemetry import logger
 from framehouse.v1 import dataset_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, RemovalRow, now
@@ -116,7 +114,7 @@ def _oldest() -> datetime:
 
 
 def _encode(uid: str, last: RemovalRow) -> str:
-    return base64.urlsafe_b64encode(json.dumps([uid, last.create_time.isoformat(), last.id]).encode()).decode()
+    return token_of([uid, last.create_time.isoformat(), last.id])
 
 
 def _decode(token: str, uid: str) -> tuple[datetime, str]:
@@ -126,4 +124,4 @@ def _decode(token: str, uid: str) -> tuple[datetime, str]:
             return datetime.fromisoformat(time), str(id)
     except (ValueError, TypeError):
         pass
-    raise InvalidArgument("page_token is none of this dataset's; start again without it", field="page_token")
+    raise not_ours("dataset")

@@ -25,6 +25,7 @@ from services.ingest.edits import Edit, edit, head_of
 from services.ingest.filter_text import parse
 from services.ingest.filters import select
 from services.ingest.merging import merge_labels, relabelled
+from services.ingest.references import COLUMNS
 from services.ingest.removals import remembered_of, removal_named
 
 READ_ROWS = 2048
@@ -95,6 +96,7 @@ def _plan(catalogue: Catalogue, request: dataset_pb2.RestoreImagesRequest, row: 
         schema = there.table.schema.remove_metadata()
         try:
             for rows in _rows(chosen, lookups, schema):
+                head.objects |= _objects(rows)
                 fragments += write_fragments(row.table_key, rows, schema)
             none = np.zeros(0, np.int64)
             return change(row.table_key, row.table_version, none, fragments, text, COMMIT)
@@ -242,6 +244,12 @@ def _with_classes(
     lookup = np.full(len(used), -1, np.int32)
     lookup[ids] = places
     return merged, lookup
+
+
+def _objects(rows: pa.Table) -> set[str]:
+    """The objects that images lie in."""
+    found = {key for name in COLUMNS for key in pc.unique(pc.struct_field(rows[name], "object")).to_pylist()}
+    return {key for key in found if key is not None}
 
 
 def _rows(chosen: Sequence[Chosen], lookups: Sequence[NDArray[np.int32]], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -5,8 +5,6 @@ dataset is. Its snapshot is written afterwards, by a job of export.
 """
 
 import asyncio
-import base64
-import json
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select, update
@@ -17,7 +15,7 @@ from framehouse.runtime.access import check_write
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, ServiceError
 from framehouse.runtime.hourly import hourly
-from framehouse.runtime.page_tokens import values_of
+from framehouse.runtime.page_tokens import not_ours, token_of, values_of
 from framehouse.runtime.telemetry import logger
 from framehouse.store.bucket import bucket
 from framehouse.v1 import dataset_pb2, export_pb2, job_pb2
@@ -119,7 +117,7 @@ def list_versions(catalogue: Catalogue, request: dataset_pb2.ListVersionsRequest
 
 
 def _encode(uid: str, number: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([uid, number]).encode()).decode()
+    return token_of([uid, number])
 
 
 def _decode(token: str, uid: str) -> int:
@@ -128,9 +126,7 @@ def _decode(token: str, uid: str) -> int:
         if theirs != uid or not isinstance(number, int):
             raise ValueError
     except (ValueError, TypeError):
-        raise InvalidArgument(
-            "page_token is not one of ours, or of another dataset; start again without it", field="page_token"
-        ) from None
+        raise not_ours("dataset") from None
     return number
 
 

@@ -9,15 +9,14 @@ import re
 import threading
 import warnings
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TextIO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from framehouse.runtime.config import settings
+from framehouse.pillow import UPRIGHT, one_large, register_heif
 from services.media import containers, findings
 from services.media.findings import Remark, Unusable
-from services.media.pixels import PREVIEW_SIDE, Form, decode, forms_of, one_large, scaled
+from services.media.pixels import PREVIEW_SIDE, Form, decode, forms_of, scaled
 
 SIGNATURES = [
     (re.compile(rb"\xff\xd8\xff"), "jpeg", "JPEG"),
@@ -42,17 +41,6 @@ EXTENSIONS = {
 
 PHOTOGRAPHS = {"jpeg", "mpo", "heic", "avif", "jp2", "dng"}
 """Formats whose normalised form is a JPEG; a WebP's is where it is lossy itself."""
-
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What turns the pixels of each EXIF orientation upright."""
 
 MODES = {"CMYK": "CMYK", "LAB": "Lab", "I": "32-bit greyscale", "F": "floating-point greyscale"}
 """What is said of Pillow's modes that are converted, beside those of 16 bits."""
@@ -107,7 +95,7 @@ def _look(data: bytes, min_side: int, preview: bool, max_side: int | None) -> Pi
     if name == "tiff" and containers.is_dng(data):
         return _look_raw(data, min_side, preview, max_side)
     if name == "heic":
-        _register_heif()
+        register_heif()
     try:
         image = Image.open(io.BytesIO(data), formats=(plugin,))
     except Image.DecompressionBombError as error:
@@ -268,12 +256,3 @@ def _heard() -> tuple[Remark, ...]:
 # `warnings.catch_warnings` is of the whole process and would mix up the images of several threads.
 warnings.showwarning = note
 warnings.filterwarnings("always", category=UserWarning, module=r"PIL\.|services\.media")
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # the limit is checked here
-Image.MAX_IMAGE_PIXELS = settings().max_image_pixels
-
-
-@cache
-def _register_heif() -> None:
-    import pillow_heif
-
-    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)

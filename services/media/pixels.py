@@ -4,27 +4,21 @@ Both are made of one decode, upright, the preview of the normalised form where t
 """
 
 import io
-import threading
-from contextlib import nullcontext
 from typing import NamedTuple
 
 from PIL import Image, ImageFile
 
+from framehouse.pillow import alone_if_large
 from services.media.looks import look_of
 from services.media.shrinking import shrunk
 
 PREVIEW_SIDE = 256
 """Pixels of a preview's longest side; a smaller image keeps its size."""
-LARGE = 32_000_000
-"""Pixels from which images are decoded one after the other, so that memory does not grow with the threads."""
 JPEG_QUALITY = 95
 PNG_LEVEL = 3
 """zlib's level of a normalised PNG: two thirds of the time of the default, for a tenth more bytes."""
 MAX_PROFILE = 1 << 20
 """Bytes of a colour profile that is kept with a normalised form."""
-
-one_large = threading.Lock()
-"""Held while an image of more than LARGE pixels, or a raw photograph, is in memory."""
 
 
 class Form(NamedTuple):
@@ -68,7 +62,7 @@ def decode(
     # A HEIC's draft would be its embedded thumbnail, which says nothing of the image itself.
     reduced = image.draft("RGB", target) if image.format in ("JPEG", "MPO") else None
     box = reduced[1] if reduced else None
-    with nullcontext() if image.width * image.height < LARGE else one_large:
+    with alone_if_large(image.width * image.height):
         image.load()
         return forms_of(image, full, turn, goal=goal, box=box, lossy=lossy)
 

@@ -8,7 +8,6 @@ import difflib
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +15,13 @@ from google.api import httpbody_pb2
 from PIL import Image
 
 from framehouse.annotations.labels import labels_of
+from framehouse.pillow import UPRIGHT, alone_if_large, one_large, register_heif
 from framehouse.runtime.errors import FailedPrecondition, InvalidArgument
 from framehouse.store.bucket import Bucket
 from framehouse.store.rows import read_bytes, read_row
 from framehouse.v1 import annotation_pb2, dataset_pb2, media_pb2
 from services.media import drawing
-from services.media.decode import UPRIGHT
-from services.media.pixels import LARGE, PREVIEW_SIDE, one_large, scaled
+from services.media.pixels import PREVIEW_SIDE, scaled
 
 USUAL_SIZE = 1024
 LARGEST_SIZE = 4096
@@ -141,11 +140,11 @@ def _developed(data: bytes, goal: tuple[int, int]) -> Image.Image:
 @contextmanager
 def _upright(data: bytes, orientation: int, goal: tuple[int, int]) -> Iterator[Image.Image]:
     """The image, upright, at least of the size `goal`, in a mode that can be scaled; large ones one after the other."""
-    _register_heif()
+    register_heif()
     with Image.open(io.BytesIO(data), formats=READABLE) as image:
         if image.format in ("JPEG", "MPO"):
             image.draft("RGB", goal if orientation < 5 else goal[::-1])
-        with nullcontext() if image.width * image.height < LARGE else one_large:
+        with alone_if_large(image.width * image.height):
             image.load()
             turn = None if image.format in TURNED_BY_DECODER else UPRIGHT.get(orientation)
             turned = image if turn is None else image.transpose(turn)
@@ -205,10 +204,3 @@ def _encoded(image: Image.Image, format: int) -> httpbody_pb2.HttpBody:
     file = io.BytesIO()
     image.save(file, plugin, **options)
     return httpbody_pb2.HttpBody(content_type=media_type, data=file.getvalue())
-
-
-@cache
-def _register_heif() -> None:
-    import pillow_heif
-
-    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)

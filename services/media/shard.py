@@ -94,9 +94,8 @@ def process_shard(
         for done, (i, entry, digest, result) in enumerate(_looks(bucket, plan, wanted, known, request), 1):
             jobs.report(done)
             byte_count += len(entry.data)
-            path = _name(records[i])
             if isinstance(result, Unusable):
-                log.add(result.code, ERROR, path, result.message, result.remedy)
+                _refuse(log, records[i], result)
                 continue
             if isinstance(result, Picture):
                 row = _row(records[i], entry, result, digest)
@@ -104,7 +103,7 @@ def process_shard(
                 found.append(contents.content(row, result.remarks))
             else:
                 row = dict(result.row)
-            _remark(log, path, row["format"], result.remarks)
+            _remark(log, _name(records[i]), row["format"], result.remarks)
             if request.drop_originals and row.get("normalised"):
                 row["original"] = None
             rows[i] = row
@@ -124,7 +123,7 @@ def _without_bytes(
     log = IssueLog()
     usable = pc.and_(plan["width"].is_valid(), plan["height"].is_valid())
     for record in plan.select(["entry_path", "path"]).filter(pc.invert(usable)).to_pylist():
-        _missing(log, record)
+        _refuse(log, record, missing())
     columns = [usable, *(pa.nulls(plan.num_rows, field.type) for field in list(MEDIA_SCHEMA)[1:])]
     write_batches(bucket, request.output_key, MEDIA_SCHEMA, [pa.RecordBatch.from_arrays(columns, schema=MEDIA_SCHEMA)])
     return media_pb2.ProcessShardResponse(
@@ -146,8 +145,7 @@ def _headers_alone(
     )
 
 
-def _missing(log: IssueLog, record: Record) -> None:
-    refusal = missing()
+def _refuse(log: IssueLog, record: Record, refusal: Unusable) -> None:
     log.add(refusal.code, ERROR, _name(record), refusal.message, refusal.remedy)
 
 
@@ -158,10 +156,9 @@ def _wanted(records: list[Record], rows: list[Record], log: IssueLog) -> list[in
         if record["object"] is None:
             rows[i]["usable"] = record["width"] is not None and record["height"] is not None
             if not rows[i]["usable"]:
-                _missing(log, record)
+                _refuse(log, record, missing())
         elif record["size"] > settings().max_image_bytes:
-            refusal = too_large(record["size"])
-            log.add(refusal.code, ERROR, _name(record), refusal.message, refusal.remedy)
+            _refuse(log, record, too_large(record["size"]))
         else:
             wanted.append(i)
     return wanted

@@ -68,7 +68,7 @@ async def _publish(name: str, uid: str, table: dataset_pb2.Table) -> dataset_pb2
 def _pieces(images: int, seed: int, uid: str) -> Iterator[pa.Table]:
     for number, first in enumerate(range(0, images, FRAGMENT_IMAGES)):
         rng = np.random.default_rng((seed, number))
-        yield _rows(rng, uid, first, min(FRAGMENT_IMAGES, images - first))
+        yield rows_of(rng, uid, first, min(FRAGMENT_IMAGES, images - first))
 
 
 def _objects(uid: str, images: int) -> list[str]:
@@ -84,7 +84,7 @@ def _derived(uid: str, number: int) -> str:
     return f"derived/{uid}/{number}"
 
 
-def _rows(rng: np.random.Generator, uid: str, first: int, count: int) -> pa.Table:
+def rows_of(rng: np.random.Generator, uid: str, first: int, count: int) -> pa.Table:
     """Images `first` to `first + count`."""
     numbers = np.arange(first, first + count)
     splits = rng.choice(["train", "val", "test"], count, p=[0.8, 0.15, 0.05])

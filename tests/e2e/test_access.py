@@ -33,7 +33,7 @@ from framehouse.cli.stack.control import running_stack
 from framehouse.cli.stack.state import StackInfo
 from framehouse.client import Client, FramehouseError
 from framehouse.client.errors import NotFound, PermissionDenied, ResourceExhausted, Unauthenticated
-from framehouse.runtime.access import METADATA, Caller
+from framehouse.runtime.access import IDENTITY_METADATA, Caller
 from framehouse.runtime.jobs import OWNER
 from framehouse.runtime.topology import is_client_facing, methods, scope_of
 from framehouse.v1 import annotation_pb2, dataset_pb2, ingest_pb2, key_pb2
@@ -191,7 +191,7 @@ def test_who_one_is_cannot_be_said_by_oneself(suite: Suite, monkeypatch: pytest.
     from framehouse.runtime import access
 
     monkeypatch.setattr(access, "_mac", lambda said: bytes(32))
-    forged = ((METADATA, access.sign(Caller("ann", True, "users/ann/keys/1"), 2**31)),)
+    forged = ((IDENTITY_METADATA, access.sign(Caller("ann", True, "users/ann/keys/1"), 2**31)),)
     path = "/framehouse.v1.KeyService/ListKeys"
     everybody = key_pb2.ListKeysRequest(parent="users/-")
     assert code(call(suite, path, everybody, more=forged)) == "UNAUTHENTICATED"

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lance.dataset import DatasetOptimizer
 from sqlalchemy import select, update
 
 from framehouse.runtime.errors import Aborted, InvalidArgument
+from framehouse.store import tables
 from framehouse.store.bucket import Bucket
 from framehouse.store.tables import open_table
 from framehouse.v1 import dataset_pb2
-from services.ingest import changes, cleaning, compacting, listing, versions
+from services.ingest import changes, cleaning, collecting, compacting, listing, restoring, versions
 from services.ingest.annotating import update_annotations
-from services.ingest.catalogue import Catalogue, DatasetRow, SupersededRow, TableBaseRow, now
+from services.ingest.catalogue import Catalogue, DatasetRow, ReferenceRow, SupersededRow, TableBaseRow, now
 from services.ingest.columns import snapshot
 from services.ingest.edits import Edit
 from services.ingest.removals import forget
@@ -27,6 +30,8 @@ from tests.services import catalogues
 from tests.services.test_adding import row
 from tests.services.test_changes import NAME, PACK, ROWS, Dataset
 from tests.services.test_datasets import Own
+
+OTHER = f"packs/{uuid.uuid4().hex}"
 
 
 @pytest.fixture
@@ -292,4 +297,167 @@ def test_an_edit_that_was_planned_before_a_compaction_is_planned_anew(
     assert len(planned) == 2
     assert cars.images("split")["a.jpg"] == "one"
     assert len(open_table(cars.key, cars.row.table_version).get_fragments()) == 1
+    cars.check()
+
+
+def test_a_version_that_is_not_the_head_yet_stays(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    cars = own.make()
+    move(cars, "one", "two")
+    write = changes._write
+
+    def meanwhile(*arguments: Any) -> int:
+        version = write(*arguments)
+        monkeypatch.undo()
+        with pytest.raises(RuntimeError, match="died"):
+            _die_before_the_head_moves(cars)  # so that this one is not the newest of all
+        clean(own)
+        return version
+
+    monkeypatch.setattr(changes, "_write", meanwhile)
+    move(cars, "three")
+    snapshot.cache_clear()
+    cars.check()
+    assert cars.images("split")["a.jpg"] == "three"
+    move(cars, "four")
+    clean(own)
+    assert kept(cars) == [cars.row.table_version]
+
+
+def test_what_a_clone_is_made_of_stays_or_it_is_not_made(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    cars = own.make()
+    move(cars, "one")
+    clone_table = tables.clone
+
+    def meanwhile(key: str, version: int, target: str) -> int:
+        made = clone_table(key, version, target)
+        move(cars, "two" if before > now() else "three")
+        clean(own, before)
+        return made
+
+    monkeypatch.setattr(tables, "clone", meanwhile)
+    before = late()
+    with pytest.raises(Aborted, match="try again"):
+        own.clone()
+    assert own.list() == ["local/cars"]
+    before = now() - timedelta(hours=1)
+    clone = own.clone()
+    clean(own)
+    clone.check()
+
+
+def test_a_table_whose_head_is_not_there_is_left_alone(own: Own) -> None:
+    cars = own.make()
+    move(cars, "one", "two", "three")
+    with own.catalogue.session() as session:
+        session.execute(update(DatasetRow).values(table_version=9))
+    assert clean(own) == 0
+    assert len(kept(cars)) == 4
+
+
+def test_what_goes_wrong_with_one_table_does_not_keep_the_others(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = own.make(), own.make("users/local/datasets/others")
+    for one in both:
+        move(one, "one")
+
+    def fail(catalogue: Catalogue, key: str, *_: object) -> None:
+        if key == min(one.key for one in both):
+            raise OSError("what Lance says of a broken file")
+
+    monkeypatch.setattr(cleaning, "compact", fail)
+    assert clean(own) == 1
+    assert [len(kept(one)) for one in both] == [1, 1]
+
+
+def test_a_compaction_gives_way_to_who_sets_the_table_back(own: Own, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compacting, "SMALL", 2)
+    cars = own.make()
+    put_together = DatasetOptimizer.compact_files
+
+    def meanwhile(*arguments: Any, **more: Any) -> Any:
+        tables.restore(cars.key, cars.row.table_version, {})
+        return put_together(*arguments, **more)
+
+    monkeypatch.setattr(DatasetOptimizer, "compact_files", meanwhile)
+    assert not compacting.compact(own.catalogue, cars.key)
+    monkeypatch.undo()
+    cars.check()
+
+
+# --- the objects that versions refer to
+
+
+@pytest.fixture
+def two_packs(own: Own) -> Iterator[Dataset]:
+    """Images in two packs, of which `b.jpg` alone lies in the second one."""
+    own.bucket.put(OTHER, b"-")
+    images = [row("a.jpg", "1", 0), row("b.jpg", "2", 0), row("c.jpg", "3")]
+    images[1]["original"] = {**images[1]["original"], "object": OTHER}
+    yield Dataset(own.catalogue, own.bucket).publish(images, 2)
+    own.bucket.remove([OTHER])
+
+
+def referred(dataset: Dataset) -> set[str]:
+    with dataset.catalogue.session() as session:
+        return set(session.scalars(select(ReferenceRow.object).filter_by(table_key=dataset.key)))
+
+
+def collect_now(dataset: Dataset, before: datetime) -> None:
+    collecting.collect(dataset.bucket, dataset.catalogue, before, OTHER.removeprefix("packs/"))
+
+
+def test_a_pack_goes_when_no_version_that_is_kept_has_images_in_it(own: Own, two_packs: Dataset) -> None:
+    cars = two_packs
+    clone = own.clone()
+    cars.change("b.jpg", remove=True)
+    clean(own)
+    assert referred(cars) == {PACK, OTHER}, "it can be taken back"
+    forget(own.catalogue, late())
+    clean(own, now() - timedelta(hours=1))
+    assert referred(cars) == {PACK, OTHER}, "who began to read it a short time ago reads on"
+    began = now()
+    own.purge(own.discard(clone.name).uid)
+    clean(own)
+    assert referred(cars) == {PACK}
+    cars.check()
+    collect_now(cars, began)
+    assert own.bucket.size(OTHER), "from then on it is kept for the grace period"
+    collect_now(cars, late())
+    assert own.bucket.size(OTHER) is None
+
+
+def test_a_pack_stays_for_versions_that_users_made_and_for_clones(own: Own, two_packs: Dataset) -> None:
+    cars = two_packs
+    number(cars)
+    cars.change("b.jpg", remove=True)
+    clone = own.clone(id="without")
+    forget(own.catalogue, late())
+    clean(own)
+    assert (referred(cars), referred(clone)) == ({PACK, OTHER}, {PACK})
+    second = own.clone(version=1)
+    clean(own)
+    assert referred(second) == {PACK, OTHER}
+    versions.restore(own.catalogue, dataset_pb2.RestoreVersionRequest(name=f"{NAME}/versions/1"))
+    clean(own)
+    cars.check()
+    second.check()
+
+
+def test_images_that_come_back_while_they_are_forgotten_keep_their_pack(
+    own: Own, two_packs: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cars = two_packs
+    cars.change("b.jpg", remove=True)
+    move(cars, "one")
+    write = tables.change
+
+    def meanwhile(*arguments: Any) -> int:
+        version = write(*arguments)
+        forget(own.catalogue, late())
+        clean(own)
+        assert referred(cars) == {PACK}
+        return version
+
+    monkeypatch.setattr(restoring, "change", meanwhile)
+    restore_images(own.catalogue, dataset_pb2.RestoreImagesRequest(parent=NAME, filter="*"))
+    assert referred(cars) == {PACK, OTHER}
     cars.check()

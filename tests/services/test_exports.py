@@ -17,6 +17,7 @@ from grpc_status import rpc_status
 from framehouse.cli.stack.state import StackInfo
 from framehouse.client import Client
 from framehouse.client.errors import FailedPrecondition, InvalidArgument, NotFound
+from framehouse.client.progress import Progress
 from framehouse.runtime import errors
 from framehouse.runtime.recipes import laid_over
 from framehouse.store.bucket import Bucket
@@ -59,6 +60,18 @@ def test_the_same_export_is_made_once(client: Client, shapes: str) -> None:
     assert not other.reused
     client.delete_export(first.export.name)
     assert not client.export_dataset(shapes, FORMAT, splits=["train"]).reused
+
+
+def test_what_an_export_lacks_is_told_again_where_it_is_there_already(client: Client, shapes: str) -> None:
+    told: list[tuple[str, ...]] = []
+
+    def report(progress: Progress) -> None:
+        if progress.losses:
+            told.append(tuple(loss.code for loss in progress.losses))
+
+    answers = [client.export_dataset(shapes, "ultralytics-segment", report=report) for _ in range(2)]
+    assert [answer.reused for answer in answers] == [False, True]
+    assert told == [("KIND_UNSUPPORTED",)] * 2
 
 
 def test_an_export_of_changed_data_is_made_anew(client: Client, shapes: str, tmp_path: Path) -> None:

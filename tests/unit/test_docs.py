@@ -9,7 +9,7 @@ from framehouse.runtime.config import Settings
 
 ROOT = Path(__file__).parents[2]
 CODE = re.compile(r"[A-Z]+(_[A-Z]+)+")
-OTHERS = ("loss", "_loss", "setdefault")
+OTHERS = ("loss", "_loss", "losses_of", "setdefault")
 """Functions that are given other names in capitals: what a target format cannot hold, settings of libraries."""
 
 

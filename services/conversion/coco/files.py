@@ -27,8 +27,13 @@ MAX_FILES = 64
 
 TASKS = ("instances", "person_keypoints", "panoptic", "stuff", "captions", "labels", "image_info")
 """What files are called; the first of these is the likeliest."""
-TELLING = (("panoptic", b'"segments_info"'), ("captions", b'"caption"'), ("person_keypoints", b'"keypoints"'))
-"""Keys that tell the task of a file whose name does not."""
+TELLING = tuple(
+    (task, re.compile(rb'"%s"\s*:' % key))
+    for task, key in (("panoptic", b"segments_info"), ("captions", b"caption"), ("person_keypoints", b"keypoints"))
+)
+"""Keys that tell the task of a file whose name does not; a category may be called like one of them."""
+BOXED = re.compile(rb'"(bbox|segmentation)"\s*:')
+"""What files of whole images do not have: some tools call all that they write `labels_…`."""
 MEMBERS = {"images", "annotations", "categories"}
 NEEDED = {
     "captions": {"images", "annotations"},
@@ -128,7 +133,9 @@ def likely_files(archive: Archive) -> list[Likely]:
             keys = [key.decode() for key in re.findall(rb'"(\w+)"\s*:\s*[\[{]', data)]
         seen, others = MEMBERS & set(keys), COMPANIONS & set(keys)
         named = task_of(path)
-        task = named or next((task for task, key in TELLING if key in data), TASKS[0])
+        if named == "labels" and BOXED.search(data):
+            named = ""
+        task = named or next((task for task, key in TELLING if key.search(data)), TASKS[0])
         said = ", ".join(key for key in dict.fromkeys(keys) if key in MEMBERS | COMPANIONS)
         typical = b'"file_name"' in data or (b'"image_id"' in data and b'"category_id"' in data)
         if seen == MEMBERS or (seen and (others or named) and typical):

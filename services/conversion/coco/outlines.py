@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from framehouse.annotations import geometry, masks, outlines
-from framehouse.annotations.geometry import Floats, Integers, Rings
+from framehouse.annotations.geometry import Floats, Integers
 from framehouse.annotations.schema import Kind
 from framehouse.v1.conversion_pb2 import SegmentationMode
+from services.conversion.shapes import polygon_rings
 
 Marks = NDArray[np.bool_]
 
@@ -96,26 +97,6 @@ def _runs(annotations: pa.Table, at: Integers, size: Integers, holes: bool) -> m
     filled = masks.encode(outlines.fill(rings, heights, widths, holes=holes))
     is_mask = pa.array(kinds == Kind.MASK)
     return masks.decode(pc.if_else(is_mask, part["rle"].combine_chunks(), filled))
-
-
-def polygon_rings(annotations: pa.Table) -> Rings:
-    """The rings of polygons, and the corners of rotated boxes as rings."""
-    kinds = annotations["kind"].to_numpy()
-    rings = geometry.open_rings(annotations["rings"])
-    mine = kinds[rings.owner] == Kind.POLYGON
-    turned = np.flatnonzero(kinds == Kind.ROTATED_BOX)
-    if mine.all() and not len(turned):
-        return rings
-    sizes = np.diff(rings.offsets)
-    values, owner, sizes = rings.values[np.repeat(mine, sizes)], rings.owner[mine], sizes[mine]
-    boxes = geometry.boxes(annotations["bbox"])[turned]
-    angles = pc.fill_null(annotations["rotation"], 0).to_numpy()[turned]
-    corners = geometry.corners(boxes, angles)
-    at = np.searchsorted(owner, turned)
-    begins = geometry.starts(sizes)
-    values = np.insert(values, np.repeat(begins[at], 8), corners.reshape(-1))
-    sizes, owner = np.insert(sizes, at, 8), np.insert(owner, at, turned)
-    return Rings(values, geometry.starts(sizes), owner)
 
 
 def _fill(annotations: pa.Table, at: Integers, size: Integers, holes: bool) -> pa.Table:

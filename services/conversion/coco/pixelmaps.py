@@ -23,8 +23,8 @@ from framehouse.store.issues import ERROR, WARNING, IssueLog
 from framehouse.store.packs import read_entries
 from services.conversion import columns, layout
 from services.conversion.archive import Archive
-from services.conversion.coco import planning as coco_planning
 from services.conversion.coco.files import File
+from services.conversion.coco.planning import CATEGORIES_KEY, LAYERS, Detail
 from services.conversion.format import LabelSource, ReadPlan
 from services.conversion.voc.masks import Unreadable, decode
 
@@ -53,12 +53,12 @@ def with_pixelmaps(archive: Archive, files: list[File], found: ReadPlan) -> Read
         entries = archive.entries.select(["path", *layout.RANGE_COLUMNS]).take(pa.array(pngs[at]))
         entries = entries.append_column("image", pa.array(rows))
         known = msgspec.json.encode([list(file.categories), list(file.categories.values())])
-        schema = entries.schema.with_metadata({coco_planning.CATEGORIES_KEY: known})
+        schema = entries.schema.with_metadata({CATEGORIES_KEY: known})
         entries = entries.combine_chunks().replace_schema_metadata(schema.metadata)
         key = f"{archive.scratch.rstrip('/')}/pixelmaps-{n}"
         write_batches(archive.bucket, key, schema, entries.to_batches(PART_IMAGES))
-        detail = msgspec.json.encode(coco_planning.Detail("", 0, key, file.task)).decode()
-        layer = coco_planning.LAYERS.index(file.task)
+        detail = msgspec.json.encode(Detail("", 0, key, file.task)).decode()
+        layer = LAYERS.index(file.task)
         count = -(-len(rows) // PART_IMAGES)
         parts += [Part(file.path, key, batch, 1, detail, layer) for batch in range(count)]
     return replace(found, parts=parts)
@@ -69,7 +69,7 @@ def read_pixelmaps(source: LabelSource, issues: IssueLog) -> pa.Table:
     assert source.part is not None
     file = BatchFile(source.bucket, source.part.key)
     batch = file.batch(source.part.offset)
-    numbers, labels = msgspec.json.decode(file.schema.metadata[coco_planning.CATEGORIES_KEY])
+    numbers, labels = msgspec.json.decode(file.schema.metadata[CATEGORIES_KEY])
     label_of = {number: label for number, label in zip(numbers, labels, strict=True) if isinstance(number, int)}
     images, paths = batch["image"].to_numpy(), batch["path"]
     found: list[tuple[int, int, int, int]] = []  # image, category, height, width

@@ -64,7 +64,7 @@ class Rasters:
 NO_RASTERS = Rasters(np.zeros(0, np.int64), {})
 
 
-def plan(archive: Archive, task: str, issues: IssueLog) -> ReadPlan:
+def plan(archive: Archive, issues: IssueLog, task: str) -> ReadPlan:
     """Finds files, images, categories and parts. InvalidArgument where there is no such file or one is no JSON."""
     return plan_files(archive, find_files(archive, task, issues), issues)
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from framehouse.annotations.geometry import Integers
 from framehouse.annotations.schema import Flag
 from framehouse.store.issues import ERROR, INFO, IssueLog
-from services.conversion.coco import planning as coco_planning
+from services.conversion.coco.planning import Detail, open_lookup
 from services.conversion.format import LabelSource
 from services.conversion.json_outline import Span, elements
 from services.conversion.unpacked import fetch
@@ -119,8 +119,8 @@ def read_records(source: LabelSource, issues: IssueLog, reads: frozenset[str]) -
     """
     part = source.part
     assert part is not None
-    detail = msgspec.json.decode(part.detail, type=coco_planning.Detail)
-    lookup = coco_planning.open_lookup(source.bucket, detail.lookup)
+    detail = msgspec.json.decode(part.detail, type=Detail)
+    lookup = open_lookup(source.bucket, detail.lookup)
     data = fetch(source.bucket, part.key, part.offset, part.length)
     problems = Problems(part.path, data, detail.line, issues)
     try:

@@ -23,6 +23,8 @@ from services.conversion import numbers
 from services.conversion.coco.records import Records
 
 Raw = msgspec.Raw
+SHORT = 128
+"""Bytes of a list of rings up to which it may be one without three points, as tools write numbers."""
 
 
 class Mask(msgspec.Struct, gc=False):
@@ -63,15 +65,16 @@ def read_shapes(found: Records, excused: NDArray[np.bool_] | None = None) -> Sha
     is_list, is_object = opening == ord("["), opening == ord("{")
     boxes = read_boxes([record.bbox for record in records])
     without = np.asarray(np.isnan(boxes).any(axis=1))
-    listed, packed = without | found.wants_rings, without | found.wants_masks
+    # A short list may have no ring; of longer ones nobody has to look.
+    listed = without | found.wants_rings | (sizes < SHORT)
+    packed = without | found.wants_masks
     rings = _read_rings(shapes, np.flatnonzero(is_list & listed), found)
     ring_counts = np.bincount(rings.owner, minlength=count)
     rle, rle_size, mask_boxes, is_mask = _read_masks(shapes, np.flatnonzero(is_object & packed), found)
     is_polygon = ring_counts > 0
     if not (listed & packed).all():
-        filled = sizes > len("[[]]")
-        is_polygon |= is_list & filled & ~listed
-        is_mask |= is_object & filled & ~packed
+        is_polygon |= is_list & ~listed
+        is_mask |= is_object & (sizes > len("[[]]")) & ~packed
     if without.any():
         computed = geometry.ring_envelopes(rings, count)
         computed = np.where(np.isnan(computed), mask_boxes, computed)

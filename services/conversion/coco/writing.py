@@ -19,10 +19,10 @@ from framehouse.annotations.schema import Flag, Kind
 from framehouse.store.bundle import BundleWriter
 from framehouse.v1.annotation_pb2 import LabelSchema
 from services.conversion import columns
-from services.conversion.coco import categories as coco_categories
-from services.conversion.coco import images as coco_images
-from services.conversion.coco.outlines import polygon_rings
+from services.conversion.coco.categories import category_records, number_categories, split_members
+from services.conversion.coco.images import image_ids, image_texts
 from services.conversion.format import Format, Preparation, Rows, WriteHead
+from services.conversion.shapes import polygon_rings
 
 DEFAULT_SPLIT = "default"
 IMAGES, BETWEEN, ANNOTATIONS, END = 2, 3, 4, 5
@@ -71,7 +71,7 @@ def prepare(
     mine = np.isin(annotations["kind"].to_numpy(), kinds)
     annotations = annotations if mine.all() else annotations.filter(pa.array(mine))
     folder = images["folder"].combine_chunks().dictionary_encode().indices.to_numpy()
-    given, _ = coco_images.image_ids(images["source"].combine_chunks())
+    given, _ = image_ids(images["source"].combine_chunks())
     known = given.is_valid().to_numpy(zero_copy_only=False)
     ids = np.arange(1, images.num_rows + 1)
     if known.any() and _unique(given.drop_null().to_numpy(), folder[known]):
@@ -83,7 +83,7 @@ def prepare(
         and not asked.reindex
         and _unique(annotations["annotation_id"].to_numpy(), folder[annotations["image"].to_numpy()])
     )
-    categories = coco_categories.number_categories(labels, asked.category_ids)
+    categories = number_categories(labels, asked.category_ids)
     detail = msgspec.json.encode(Detail(bool(keep), categories)).decode()
     added = {"number": pa.array(ids)}
     if asked.merge_images:
@@ -129,12 +129,12 @@ def sizes(images: pa.Table) -> Integers:
 
 def write_pieces(task: str, rows: Rows, texts: pa.Array, image: pa.ChunkedArray, bundle: BundleWriter) -> None:
     """Pieces of the lists of images and annotations of each split's file; `image` is the row of each text."""
-    image_texts = coco_images.image_texts(rows.images)
+    listed = image_texts(rows.images)
     folders = rows.images["folder"].combine_chunks()
     of = folders.take(image.combine_chunks())
     for folder in pc.unique(folders).to_pylist():
         path = path_of(task, folder)
-        bundle.piece(path, IMAGES, _joined(image_texts.filter(pc.equal(folders, folder))), b",")
+        bundle.piece(path, IMAGES, _joined(listed.filter(pc.equal(folders, folder))), b",")
         mine = texts.filter(pc.equal(of, folder))
         if len(mine):
             bundle.piece(path, ANNOTATIONS, _joined(mine), b",")
@@ -148,9 +148,9 @@ def path_of(task: str, folder: str) -> str:
 def finish(task: str, labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
     """The beginning and the end of each split's file."""
     detail = msgspec.json.decode(head.detail, type=Detail)
-    categories = coco_categories.category_records(labels, detail.categories, task)
+    categories = category_records(labels, detail.categories, task)
     for folder in head.folders:
-        before = coco_categories.split_members(labels, folder, DEFAULT_SPLIT)
+        before = split_members(labels, folder, DEFAULT_SPLIT)
         # pycocotools asks captions for a category where there is a list of them, even an empty one.
         if categories or task != "captions":
             before = {**before, "categories": categories}

@@ -23,8 +23,7 @@ from framehouse.store.bucket import Bucket
 from framehouse.store.frames import BatchFile, write_batches
 from framehouse.store.issues import INFO, IssueLog
 from services.conversion.archive import Archive
-from services.conversion.cvat import files as cvat_files
-from services.conversion.cvat.files import Element, File
+from services.conversion.cvat.files import Element, File, Problem, find_files, parse, parser, scan, tag
 from services.conversion.cvat.images import folders, plan_of, tell_missing, unlisted
 from services.conversion.cvat.meta import Dataset, Task
 from services.conversion.cvat.shapes import Detail
@@ -61,7 +60,7 @@ class Found:
 
 def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     """Finds files, classes, frames and parts. InvalidArgument where there is no such file."""
-    files, dataset = cvat_files.find_files(archive), Dataset(issues)
+    files, dataset = find_files(archive), Dataset(issues)
     videos: list[Video] = []
     tracks: list[Found] = []
     for number, file in enumerate(files):
@@ -107,7 +106,7 @@ def _read(
     named = stem if known_split(stem) else ""
     mine: dict[str, int] = {}
     images: list[int] = []
-    using = cvat_files.parser()
+    using = parser()
 
     def video(task: Task, subset: str) -> int:
         if task.id not in mine:
@@ -123,8 +122,8 @@ def _read(
             images.append(element.line)
         else:
             dataset.learn(element, file)
-            node = cvat_files.parse(cvat_files.tag(element.data), file.encoding, using)
-            said = {} if isinstance(node, cvat_files.Problem) else {str(k): str(v) for k, v in node.attrib.items()}
+            node = parse(tag(element.data), file.encoding, using)
+            said = {} if isinstance(node, Problem) else {str(k): str(v) for k, v in node.attrib.items()}
             name, subset = said.get("task_id", ""), said.get("subset", "")
             if name not in mine and len(mine) == 1:
                 # A task's own tracks do not say its id.
@@ -138,7 +137,7 @@ def _read(
             end = element.start + len(element.data)
             tracks.append(Found(number, at, own, element.start, end, element.line))
 
-    cvat_files.scan(archive, file, take, issues)
+    scan(archive, file, take, issues)
     if not mine:
         video(Task("", "", 0, 0, -1, 1, 0, 0), "")
     if images:

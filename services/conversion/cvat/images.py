@@ -22,8 +22,7 @@ from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from services.conversion import layout
 from services.conversion.archive import Archive
 from services.conversion.columns import report
-from services.conversion.cvat import files as cvat_files
-from services.conversion.cvat.files import Element, File
+from services.conversion.cvat.files import Element, File, Problem, find_files, parse, parser, scan, tag
 from services.conversion.cvat.meta import Dataset, Task
 from services.conversion.cvat.shapes import Detail
 from services.conversion.format import ReadPlan
@@ -51,7 +50,7 @@ class Image(msgspec.Struct, gc=False):
 
 def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     """Finds files, classes, images and parts. InvalidArgument where there is no such file or none of its images."""
-    files, dataset = cvat_files.find_files(archive), Dataset(issues)
+    files, dataset = find_files(archive), Dataset(issues)
     images: list[Image] = []
     for number, file in enumerate(files):
         images += _images(archive, number, file, dataset, issues)
@@ -89,7 +88,7 @@ def _images(archive: Archive, number: int, file: File, dataset: Dataset, issues:
     found: list[Image] = []
     tasks: list[Task] = []
     tracks: list[int] = []
-    using = cvat_files.parser()
+    using = parser()
 
     def take(element: Element) -> None:
         if element.name == "meta":
@@ -98,15 +97,15 @@ def _images(archive: Archive, number: int, file: File, dataset: Dataset, issues:
             tracks.append(element.line)
         else:
             dataset.learn(element, file)
-            node = cvat_files.parse(cvat_files.tag(element.data), file.encoding, using)
-            said = {} if isinstance(node, cvat_files.Problem) else {str(k): str(v) for k, v in node.attrib.items()}
+            node = parse(tag(element.data), file.encoding, using)
+            said = {} if isinstance(node, Problem) else {str(k): str(v) for k, v in node.attrib.items()}
             if not said.get("name", "").strip("./\\ "):
                 text = "an image has no name; it was left out with its annotations"
                 issues.add("IMAGE_INVALID", ERROR, file.path, text, "give each image a name", element.line)
                 return
             found.append(_image(number, element, said))
 
-    cvat_files.scan(archive, file, take, issues)
+    scan(archive, file, take, issues)
     if tracks:
         text = f"{len(tracks):,} tracks were not read"
         issues.add("FILE_OF_OTHER_TASK", INFO, file.path, text, "import it as cvat-video", tracks[0])

@@ -13,8 +13,7 @@ from lxml import etree
 
 from framehouse.store.issues import WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import KeypointEdge, Label, LabelSchema
-from services.conversion.cvat import files as cvat_files
-from services.conversion.cvat.files import Element, File
+from services.conversion.cvat.files import Element, File, Problem, invalid, parse, parser
 
 ATTRIBUTE_FIELDS = ("name", "mutable", "input_type", "default_value", "values")
 LABELS = "<labels/>"
@@ -61,13 +60,13 @@ class Dataset:
         self._issues = issues
         self._kept: list[str] = []
         self._seen: set[bytes] = set()
-        self._parser = cvat_files.parser()
+        self._parser = parser()
 
     def read(self, element: Element, file: File) -> list[Task]:
         """Takes the meta of a file; answers with its tasks. InvalidArgument where it cannot be parsed."""
-        meta = cvat_files.parse(element.data + b"</meta>", file.encoding, self._parser)
-        if isinstance(meta, cvat_files.Problem):
-            raise cvat_files.invalid(file.path, element.line + meta.line - 1, f"in its meta: {meta.text}")
+        meta = parse(element.data + b"</meta>", file.encoding, self._parser)
+        if isinstance(meta, Problem):
+            raise invalid(file.path, element.line + meta.line - 1, f"in its meta: {meta.text}")
         nodes = [node for node in meta.iter("label") if _text(node, "name")]
         for node in nodes:
             if not _text(node, "parent"):
@@ -119,8 +118,8 @@ class Dataset:
         if not names:
             return
         self._seen |= names
-        node = cvat_files.parse(element.data, file.encoding, self._parser)
-        if isinstance(node, cvat_files.Problem):
+        node = parse(element.data, file.encoding, self._parser)
+        if isinstance(node, Problem):
             return
         shapes = [(node, node.get("label", ""))] if element.name == "track" else []
         shapes += [(shape, shape.get("label", node.get("label", ""))) for shape in node]
@@ -193,8 +192,8 @@ def _task(node: etree._Element) -> Task:
 
 def _edges(svg: str, keypoints: list[str]) -> list[KeypointEdge]:
     """The lines of a drawing between points that are keypoints."""
-    drawing = cvat_files.parse(f"<svg>{svg}</svg>".encode(), "", cvat_files.parser())
-    if isinstance(drawing, cvat_files.Problem):
+    drawing = parse(f"<svg>{svg}</svg>".encode(), "", parser())
+    if isinstance(drawing, Problem):
         return []
     place: dict[str, int] = {}
     for i, node in enumerate(one for one in drawing.iter("circle") if one.get("data-node-id")):

@@ -22,7 +22,7 @@ from framehouse.store.frames import BatchFile
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
 from services.conversion import columns, numbers
-from services.conversion.cvat import files as cvat_files
+from services.conversion.cvat.files import Problem, parse, parser
 from services.conversion.cvat.masks import Crops, from_rows
 from services.conversion.cvat.meta import specs_of
 from services.conversion.unpacked import fetch
@@ -106,11 +106,11 @@ def open_part(bucket: Bucket, part: Any, issues: IssueLog) -> tuple[Detail, Elem
     where = BatchFile(bucket, detail.elements).batch(detail.batch)
     data = fetch(bucket, part.key, part.offset, part.length)
     lines = where["line"].to_pylist()
-    using = cvat_files.parser()
+    using = parser()
     nodes = []
     for i, (begin, end) in enumerate(zip(where["begin"].to_pylist(), where["end"].to_pylist(), strict=True)):
-        node = cvat_files.parse(data[begin:end], detail.encoding, using)
-        if isinstance(node, cvat_files.Problem):
+        node = parse(data[begin:end], detail.encoding, using)
+        if isinstance(node, Problem):
             text = f"this cannot be parsed, and its annotations were left out: {node.text}"
             issues.add("XML_INVALID", ERROR, part.path, text, "correct the file", lines[i] + node.line - 1)
         else:

@@ -23,6 +23,7 @@ from services.conversion import bridges, columns
 from services.conversion.cvat.masks import to_rows
 from services.conversion.cvat.meta import escape, specs_of
 from services.conversion.cvat.shapes import BY_HAND, CORNERS, KINDS, number
+from services.conversion.losses import losses_of
 
 Marks = NDArray[np.bool_]
 
@@ -58,10 +59,10 @@ boolean, n a text that says a number. Others (o) come back as text."""
 TEXTS = ("text", "select", "radio")
 
 
-def scan(annotations: pa.Table) -> dict[str, pa.Array]:
-    """How many rings polygons have, and which attributes with what sort of values annotations have."""
+def scan(images: pa.Table, annotations: pa.Table) -> dict[str, pa.Array]:
+    """Which polygons have several rings, and which attributes with what sort of values annotations have."""
     kinds = annotations["kind"].to_numpy()
-    rings = np.where(kinds == Kind.POLYGON, geometry.lengths(annotations["rings"]), 0)
+    several = (kinds == Kind.POLYGON) & (geometry.lengths(annotations["rings"]) > 1)
     known: dict[str | None, str | None] = {None: None}
     sorts = []
     for text in annotations["attributes"].to_pylist():
@@ -70,7 +71,7 @@ def scan(annotations: pa.Table) -> dict[str, pa.Array]:
             found = sorted((name, _sort(name, value)) for name, value in values.items())
             known[text] = msgspec.json.encode(found).decode()
         sorts.append(known[text])
-    return {"ring_count": pa.array(rings), "sorts": pa.array(sorts, pa.string())}
+    return {"is_several": pa.array(several), "sorts": pa.array(sorts, pa.string())}
 
 
 def _sort(name: str, value: Any) -> str:
@@ -143,18 +144,9 @@ def _input_type(said: str | None, counts: dict[str, int]) -> tuple[str, int]:
 
 def shape_losses(annotations: pa.Table, written: Marks) -> list[Loss]:
     """What CVAT's shapes cannot say."""
-    several = written & (annotations["ring_count"].to_numpy() > 1)
-    if not several.any():
-        return []
+    several = written & annotations["is_several"].to_numpy()
     text = "joined to one ring by bridges of no width, for a polygon of CVAT is one ring"
-    return [loss("RINGS_JOINED", "polygons of several rings", annotations, several, text)]
-
-
-def loss(code: str, subject: str, annotations: pa.Table, touched: Marks, fallback: str) -> Loss:
-    """A loss of the annotations that `touched` marks."""
-    images = len(np.unique(annotations["image"].to_numpy()[touched]))
-    count = int(touched.sum())
-    return Loss(code=code, subject=subject, annotation_count=count, fallback=fallback, image_count=images)
+    return losses_of("RINGS_JOINED", "polygons of several rings", annotations, several, text)
 
 
 def writable(annotations: pa.Table) -> Marks:

@@ -20,10 +20,11 @@ from framehouse.v1.conversion_pb2 import Loss
 from services.conversion import columns
 from services.conversion.coco.outlines import Wanted, reshape, with_holes
 from services.conversion.datumaro import attributes as datumaro_attributes
-from services.conversion.datumaro import files as datumaro_files
 from services.conversion.datumaro.annotations import CORNERS, KINDS, SPACE_KEY
+from services.conversion.datumaro.files import FOLDER, about, categories, wants_elements
 from services.conversion.datumaro.items import NO_IMAGE
 from services.conversion.format import Preparation, Rows, WriteHead
+from services.conversion.losses import losses_of
 
 Marks = NDArray[np.bool_]
 
@@ -74,7 +75,7 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
     same = head.source_format == "datumaro"
     detail = Detail(
         of_folder,
-        same and datumaro_files.wants_elements(labels),
+        same and wants_elements(labels),
         not same and head.source_format.partition("-")[0] != "coco",
     )
     losses = _losses(annotations, detail, same)
@@ -86,12 +87,12 @@ def _repeated(folder: pa.Array, item: pa.Array) -> pa.Array:
     return pa.array(np.bincount(codes, minlength=1)[codes] > 1)
 
 
-def scan(annotations: pa.Table) -> dict[str, pa.Array]:
-    """Which polygons have a hole, how many rings there are, and which cuboids in space do not say where they are."""
+def scan(images: pa.Table, annotations: pa.Table) -> dict[str, pa.Array]:
+    """Which polygons have a hole, which shapes several rings, and which cuboids in space say where they are."""
     space = pc.fill_null(pc.match_substring(annotations["attributes"], f'"{SPACE_KEY}":'), False).combine_chunks()
     return {
         "has_hole": pa.array(with_holes(annotations)),
-        "ring_count": pa.array(geometry.lengths(annotations["rings"])),
+        "is_several": pa.array(geometry.lengths(annotations["rings"]) > 1),
         "has_space": space,
     }
 
@@ -99,22 +100,14 @@ def scan(annotations: pa.Table) -> dict[str, pa.Array]:
 def _losses(annotations: pa.Table, detail: Detail, same: bool) -> list[Loss]:
     kinds, holed = annotations["kind"].to_numpy(), annotations["has_hole"].to_numpy() & detail.holes
     text = "written as the mask of its pixels, since a polygon of Datumaro has one ring"
-    losses = _loss("SHAPE_RASTERISED", "polygons with a hole", annotations, holed, text)
-    several = (annotations["ring_count"].to_numpy() > 1) & np.isin(kinds, LINES) & ~holed & (not same)
+    losses = losses_of("SHAPE_RASTERISED", "polygons with a hole", annotations, holed, text)
+    several = annotations["is_several"].to_numpy() & np.isin(kinds, LINES) & ~holed & (not same)
     text = "written as one for each ring, all of one id and group, which is read as one again"
-    losses += _loss("RINGS_SPLIT", "polygons and lines of several rings", annotations, several, text)
+    losses += losses_of("RINGS_SPLIT", "polygons and lines of several rings", annotations, several, text)
     bare = (kinds == Kind.CUBOID_3D) & ~annotations["has_space"].to_numpy()
-    return losses + _loss(
+    return losses + losses_of(
         "CUBOID_UNPLACED", "cuboids in space that do not say where they are", annotations, bare, "left out"
     )
-
-
-def _loss(code: str, subject: str, annotations: pa.Table, touched: Marks, fallback: str) -> list[Loss]:
-    if not touched.any():
-        return []
-    images = len(np.unique(annotations["image"].to_numpy()[touched]))
-    count = int(touched.sum())
-    return [Loss(code=code, subject=subject, annotation_count=count, fallback=fallback, image_count=images)]
 
 
 def write(rows: Rows, bundle: BundleWriter) -> None:
@@ -138,16 +131,16 @@ def write(rows: Rows, bundle: BundleWriter) -> None:
 
 def path_of(folder: str) -> str:
     """The file of a subset."""
-    return f"{datumaro_files.FOLDER}/{folder}.json"
+    return f"{FOLDER}/{folder}.json"
 
 
 def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
     """The beginning and the end of each subset's file."""
     detail = msgspec.json.decode(head.detail, type=Detail)
-    known = datumaro_files.categories(labels)
+    known = categories(labels)
     for folder in head.folders:
         before = {"dm_format_version": "1.0", "media_type": detail.media[folder]}
-        before |= datumaro_files.about(labels, folder, DEFAULT_SPLIT) | {"categories": known}
+        before |= about(labels, folder, DEFAULT_SPLIT) | {"categories": known}
         bundle.piece(path_of(folder), BEGINNING, msgspec.json.encode(before)[:-1] + b',"items":[')
         bundle.piece(path_of(folder), END, b"]}")
 

@@ -95,8 +95,9 @@ annotations/image_info_<split>.json""",
         "Images are one by name and split, classes by name: what one file does not say of a class (parent, colour, "
         "keypoints, `isthing`) another does.",
         "A record of `person_keypoints` and one of `instances` are one object where they have the same id, class and "
-        "box, to a pixel: a skeleton and its outline, of one group, or a skeleton with the box. Where both have an "
-        "outline and these differ, that of `person_keypoints` is kept, and OUTLINE_REPEATED says so.",
+        "box, to a pixel, and neither crowd, score nor attributes that differ: a skeleton and its outline, of one "
+        "group, or a skeleton with the box. Else both are kept. Where both have an outline and these differ, that of "
+        "`person_keypoints` is kept, and OUTLINE_REPEATED says so.",
         "What lies in two files identically, but for its id, is kept once. An id that the image has already gives way "
         "to the next free one.",
         "Segments of `panoptic` are annotations of their own beside the objects of `instances`: no id joins them. To "

@@ -68,7 +68,7 @@ FORMAT = Format(
     title="COCO captions",
     holds=Holds(kinds=frozenset({Kind.CAPTION}), attributes=True, score=True, unlabelled=True),
     detect=partial(coco_files.detect, task=TASK),
-    plan=lambda archive, issues: coco_planning.plan(archive, TASK, issues),
+    plan=partial(coco_planning.plan, task=TASK),
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
     spelled_by=("coco",),

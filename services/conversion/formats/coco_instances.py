@@ -5,6 +5,8 @@ Read: a segmentation that is an object is a mask, one with rings is a polygon, e
 place as the box around it.
 """
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 
@@ -14,28 +16,18 @@ from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss, SegmentationMode
 from services.conversion import columns
-from services.conversion.archive import Archive
 from services.conversion.coco import files as coco_files
 from services.conversion.coco import outlines as coco_outlines
 from services.conversion.coco import planning as coco_planning
 from services.conversion.coco import writing as coco_writing
 from services.conversion.coco.records import read_records
 from services.conversion.coco.shapes import read_shapes
-from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
+from services.conversion.format import Format, Holds, LabelSource, Preparation, Rows, WriteHead
+from services.conversion.losses import losses_of
 
 TASK = "instances"
 AROUND = "the upright box around it"
 READS = frozenset({"image_id", "category_id", "id", "segmentation", "bbox", "area", "iscrowd", "score", "attributes"})
-
-
-def detect(archive: Archive) -> Candidate | None:
-    """A JSON file with images, annotations and categories."""
-    return coco_files.detect(archive, TASK)
-
-
-def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
-    """Finds files, images, categories and parts."""
-    return coco_planning.plan(archive, TASK, issues)
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
@@ -46,7 +38,7 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     return table if shapes.usable.all() else table.filter(pa.array(shapes.usable))
 
 
-def scan(annotations: pa.Table) -> dict[str, pa.Array]:
+def scan(images: pa.Table, annotations: pa.Table) -> dict[str, pa.Array]:
     """Which polygons have a hole."""
     return {"has_hole": pa.array(coco_outlines.with_holes(annotations))}
 
@@ -65,15 +57,15 @@ def shape_losses(annotations: pa.Table, head: WriteHead) -> list[Loss]:
     if mode == SegmentationMode.SEGMENTATION_MODE_MASK:
         touched = (kinds == Kind.POLYGON) | (kinds == Kind.ROTATED_BOX)
         text = "written as the mask of its pixels, as was asked for"
-        found = _loss("SHAPE_RASTERISED", "polygon", annotations, touched, text)
+        found = losses_of("SHAPE_RASTERISED", "polygon", annotations, touched, text)
     elif mode == SegmentationMode.SEGMENTATION_MODE_POLYGONS:
         text = "written as polygons around its parts, with holes filled, as was asked for"
-        found = _loss("MASK_OUTLINED", "mask", annotations, kinds == Kind.MASK, text)
+        found = losses_of("MASK_OUTLINED", "mask", annotations, kinds == Kind.MASK, text)
         text = "written as its rings, which COCO takes for parts"
-        found += _loss("HOLE_FILLED", "polygon with a hole", annotations, holed, text)
+        found += losses_of("HOLE_FILLED", "polygon with a hole", annotations, holed, text)
     else:
         text = "written as the mask of its pixels, since a polygon of COCO has no holes"
-        found = _loss("SHAPE_RASTERISED", "polygon with a hole", annotations, holed, text)
+        found = losses_of("SHAPE_RASTERISED", "polygon with a hole", annotations, holed, text)
     return found + crop_losses(annotations, head)
 
 
@@ -87,15 +79,7 @@ def crop_losses(annotations: pa.Table, head: WriteHead) -> list[Loss]:
     np.maximum.at(top, image, order)
     below = np.isin(annotations["kind"].to_numpy(), coco_outlines.AREAS) & (order < top[image])
     text = "what others cover is cut off, as was asked for"
-    return _loss("SHAPE_CROPPED", "shape below another", annotations, below, text)
-
-
-def _loss(code: str, subject: str, annotations: pa.Table, touched: coco_outlines.Marks, fallback: str) -> list[Loss]:
-    if not touched.any():
-        return []
-    images = len(np.unique(annotations["image"].to_numpy()[touched]))
-    count = int(touched.sum())
-    return [Loss(code=code, subject=subject, annotation_count=count, fallback=fallback, image_count=images)]
+    return losses_of("SHAPE_CROPPED", "shape below another", annotations, below, text)
 
 
 def write(rows: Rows, bundle: BundleWriter) -> None:
@@ -117,11 +101,6 @@ def write_objects(task: str, format: Format, rows: Rows, mode: SegmentationMode,
     coco_writing.write_pieces(task, rows, texts, annotations["image"], bundle)
 
 
-def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
-    """The beginning and the end of each split's file."""
-    coco_writing.finish(TASK, labels, head, bundle)
-
-
 FORMAT = Format(
     id="coco-instances",
     title="COCO instances",
@@ -136,8 +115,8 @@ FORMAT = Format(
         crowd=True,
         score=True,
     ),
-    detect=detect,
-    plan=plan,
+    detect=partial(coco_files.detect, task=TASK),
+    plan=partial(coco_planning.plan, task=TASK),
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
     spelled_by=("coco",),
@@ -148,7 +127,7 @@ FORMAT = Format(
     image_columns=("source",),
     prepare=prepare,
     write=write,
-    finish=finish,
+    finish=partial(coco_writing.finish, TASK),
     layout="""images/<split>/<name>
 annotations/instances_<split>.json""",
     notes=(

@@ -17,7 +17,6 @@ from framehouse.annotations.schema import Kind
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from framehouse.v1.conversion_pb2 import Loss
 from services.conversion import columns
 from services.conversion.coco import categories as coco_categories
 from services.conversion.coco import files as coco_files
@@ -28,6 +27,7 @@ from services.conversion.coco.records import read_records
 from services.conversion.coco.shapes import read_keypoints, read_shapes
 from services.conversion.format import Format, Holds, LabelSource, Preparation, Rows, WriteHead
 from services.conversion.formats import coco_instances
+from services.conversion.losses import losses_of
 from services.conversion.pairs import partners
 
 TASK = "person_keypoints"
@@ -63,17 +63,8 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
     prepared = coco_writing.prepare(images, annotations, labels, head, coco_writing.kinds_of(FORMAT))
     prepared.losses.extend(coco_instances.shape_losses(annotations, head))
     lost = annotations["group"].is_valid().to_numpy() & (partners(annotations) < 0)
-    if lost.any():
-        at = annotations["image"].to_numpy()[lost]
-        prepared.losses.append(
-            Loss(
-                code="GROUP_UNSUPPORTED",
-                subject="groups other than of a skeleton and its outline",
-                annotation_count=int(lost.sum()),
-                fallback="written without them",
-                image_count=len(np.unique(at)),
-            )
-        )
+    subject = "groups other than of a skeleton and its outline"
+    prepared.losses.extend(losses_of("GROUP_UNSUPPORTED", subject, annotations, lost, "written without them"))
     return prepared
 
 
@@ -158,7 +149,7 @@ FORMAT = Format(
         groups=True,
     ),
     detect=partial(coco_files.detect, task=TASK),
-    plan=lambda archive, issues: coco_planning.plan(archive, TASK, issues),
+    plan=partial(coco_planning.plan, task=TASK),
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
     spelled_by=("coco",),

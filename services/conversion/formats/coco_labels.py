@@ -42,7 +42,7 @@ FORMAT = Format(
     title="COCO labels",
     holds=Holds(kinds=frozenset({Kind.TAG}), attributes=True, score=True),
     detect=partial(coco_files.detect, task=TASK),
-    plan=lambda archive, issues: coco_planning.plan(archive, TASK, issues),
+    plan=partial(coco_planning.plan, task=TASK),
     read=read,
     default_split=coco_writing.DEFAULT_SPLIT,
     spelled_by=("coco",),

@@ -24,6 +24,7 @@ from services.conversion.cvat import writing as cvat_writing
 from services.conversion.cvat.shapes import Place, Shapes, open_part
 from services.conversion.cvat.writing import FILE, join
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
+from services.conversion.losses import losses_of
 
 DEFAULT_SPLIT = "default"
 IMAGES, END = 2, 3
@@ -70,9 +71,8 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
     kinds, flags = annotations["kind"].to_numpy(), annotations["flags"].to_numpy()
     outside = np.isin(kinds, list(FORMAT.holds.kinds)) & (flags & Flag.OUTSIDE > 0)
     losses = [*attributes.losses, *cvat_writing.shape_losses(annotations, ~outside)]
-    if outside.any():
-        text = "left out, for they are not in the image"
-        losses.append(cvat_writing.loss("OUTSIDE_LEFT_OUT", "objects outside", annotations, outside, text))
+    text = "left out, for they are not in the image"
+    losses += losses_of("OUTSIDE_LEFT_OUT", "objects outside", annotations, outside, text)
     has_splits = bool(pc.any(pc.not_equal(images["split"], "")).as_py())
     counts = {row["values"]: row["counts"] for row in pc.value_counts(images["folder"].combine_chunks()).to_pylist()}
     tasks = [cvat_meta.Written(name, counts[name], 0, counts[name] - 1, 1) for name in head.folders]

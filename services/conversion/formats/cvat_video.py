@@ -29,6 +29,7 @@ from services.conversion.cvat import writing as cvat_writing
 from services.conversion.cvat.shapes import Place, Shapes, Track, open_part
 from services.conversion.cvat.writing import FILE, join
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
+from services.conversion.losses import losses_of
 
 DEFAULT_SPLIT = "default"
 FIRST = 10
@@ -102,9 +103,9 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     return shapes.table()
 
 
-def scan(annotations: pa.Table) -> dict[str, pa.Array]:
+def scan(images: pa.Table, annotations: pa.Table) -> dict[str, pa.Array]:
     """What CVAT's formats look at, and the source of each annotation."""
-    return cvat_writing.scan(annotations) | {"origin": cvat_writing.origins(annotations)}
+    return cvat_writing.scan(images, annotations) | {"origin": cvat_writing.origins(annotations)}
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
@@ -132,13 +133,11 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
         annotations, np.flatnonzero(tracked), of, rank[image], following[image], np.array(tracks.has_keyframes)
     )
     bucket = _buckets(order, head.shard_starts, len(tracks.id))
-    if divided.any():
-        text = "written as several tracks, for a track of CVAT has one class, one group and one split"
-        losses.append(cvat_writing.loss("TRACK_DIVIDED", "tracks", annotations, divided, text))
+    text = "written as several tracks, for a track of CVAT has one class, one group and one split"
+    losses += losses_of("TRACK_DIVIDED", "tracks", annotations, divided, text)
     alone = written & ~tracked
-    if alone.any():
-        text = "written as a track of one frame, outside in the next, for CVAT's videos have nothing but tracks"
-        losses.append(cvat_writing.loss("TRACK_ADDED", "annotations without a track", annotations, alone, text))
+    text = "written as a track of one frame, outside in the next, for CVAT's videos have nothing but tracks"
+    losses += losses_of("TRACK_ADDED", "annotations without a track", annotations, alone, text)
     target, renamed = _targets(images, frame, head.folders if has_splits else [])
     losses += [*renamed, *_size_losses(images, folder)]
     detail = Detail(

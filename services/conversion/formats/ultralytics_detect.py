@@ -14,10 +14,10 @@ from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
-from services.conversion.ultralytics import files
 from services.conversion.ultralytics import finding as ultralytics_finding
 from services.conversion.ultralytics import rows as ultralytics_rows
 from services.conversion.ultralytics import task as ultralytics_task
+from services.conversion.ultralytics import writing as ultralytics_writing
 
 
 def detect(archive: Archive) -> Candidate | None:
@@ -35,28 +35,33 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     return ultralytics_rows.boxes_and_polygons(source, ultralytics_finding.read_rows(source, issues), issues)
 
 
+def scan(images: pa.Table, annotations: pa.Table) -> dict[str, pa.Array]:
+    """What is lost at the borders of images."""
+    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
+    return ultralytics_writing.at_borders(images, annotations, written)
+
+
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides the names of the label files, and counts what will be cut or cannot be written."""
-    columns, losses = files.names(images)
-    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
-    return Preparation(columns, [*losses, *files.border_losses(images, annotations, written)])
+    columns, losses = ultralytics_writing.names(images)
+    return Preparation(columns, [*losses, *ultralytics_writing.border_losses(annotations)])
 
 
 def write(rows: Rows, bundle: BundleWriter) -> None:
     """Boxes, cut at the borders of their images."""
-    files.write_boxes(rows, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks], bundle)
+    ultralytics_writing.write_boxes(rows, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks], bundle)
 
 
 def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
     """Writes data.yaml."""
-    files.finish(labels, head, bundle, {})
+    ultralytics_writing.finish(labels, head, bundle, {})
 
 
 FORMAT = Format(
     id="ultralytics-detect",
     title="Ultralytics YOLO detection",
     aliases=("yolo", "yolov8"),
-    layout=files.LAYOUT,
+    layout=ultralytics_writing.LAYOUT,
     notes=(
         "Coordinates are relative to the upright image and written with six decimals: 0.004 pixels in 4096.",
         "A box whose edges reach outside of the image is read as it is, and told; one whose numbers leave 0 to 1 is "
@@ -66,14 +71,16 @@ FORMAT = Format(
     ),
     holds=Holds(
         kinds=frozenset({Kind.BOX}),
-        fallbacks=files.BOXED,
+        fallbacks=ultralytics_writing.BOXED,
     ),
     detect=detect,
     plan=plan,
     read=read,
-    default_split=files.DEFAULT_SPLIT,
+    default_split=ultralytics_writing.DEFAULT_SPLIT,
     columns=("kind", "label", "bbox", "rotation"),
-    plan_columns=("bbox", "rotation"),
+    plan_columns=(),
+    scan_columns=ultralytics_writing.AT_BORDER,
+    scan=scan,
     prepare=prepare,
     write=write,
     finish=finish,

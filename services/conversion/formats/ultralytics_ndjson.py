@@ -10,27 +10,21 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from framehouse.annotations import geometry
-from framehouse.annotations.geometry import Floats, Integers, Rings
+from framehouse.annotations.geometry import Floats, Integers
 from framehouse.annotations.schema import Kind
-from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
+from framehouse.store.issues import ERROR, INFO, IssueLog
 from framehouse.store.packs import read_entries
-from services.conversion import columns, numbers
+from services.conversion import numbers
 from services.conversion.format import Format, Holds, LabelSource
-from services.conversion.ultralytics import line_writing as writing
+from services.conversion.ultralytics import line_writing as ultralytics_line_writing
 from services.conversion.ultralytics import lines as ultralytics_lines
-from services.conversion.ultralytics import rows as readers
+from services.conversion.ultralytics import rows as ultralytics_rows
 from services.conversion.ultralytics.finding import MAX_SHARD_BYTES, Rows
 
 Raw = msgspec.Raw
-KEYS = writing.KEYS
+KEYS = ultralytics_line_writing.KEYS
 BOXES, SEGMENTS, POSE, OBB, TAGS = range(5)
-REACH = 1.0
-"""How far beyond the image, in images, a corner may lie; further out the numbers are no relative ones."""
-RECTANGLE_PIXELS = 1.0
-"""How far a corner may be from the rectangle's before it is told."""
 
 
 class Line(msgspec.Struct, gc=False):
@@ -63,18 +57,18 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
         "a row of boxes has 5 (class cx cy w h), of segments 7 or more (class x1 y1 x2 y2 …), of obb 9 (class x1 y1 … "
         f"x4 y4), of pose {5 + count * width} (class cx cy w h and {count} keypoints)"
     )
-    good = readers.usable(rows, len(source.labels.labels), fits, wanted, issues)
+    good = ultralytics_rows.usable(rows, len(source.labels.labels), fits, wanted, issues)
     size = _sizes(source)[rows.images[runs.item]]
     of = {name: good[key[good] == number] for number, name in enumerate(KEYS)}
     tags = of["classification"]
     shapes = [
-        *_boxes(rows, of["boxes"], size, issues),
-        _polygons(rows, of["segments"], size, issues),
-        *_skeletons(rows, of["pose"], size, count, width, issues),
-        _turned(rows, of["obb"], size, issues),
-        readers.Shapes(tags, Kind.TAG, np.full((len(tags), 4), np.nan)),
+        ultralytics_rows.upright_boxes(rows, of["boxes"], size, issues),
+        ultralytics_rows.polygons(rows, of["segments"], size, issues),
+        *ultralytics_rows.skeletons(rows, of["pose"], size, (count, width), issues),
+        ultralytics_rows.turned_boxes(rows, of["obb"], size, issues),
+        ultralytics_rows.Shapes(tags, Kind.TAG, np.full((len(tags), 4), np.nan)),
     ]
-    return readers.assemble(source, rows, shapes)
+    return ultralytics_rows.assemble(source, rows, shapes)
 
 
 def _rows(source: LabelSource, issues: IssueLog) -> Rows:
@@ -154,81 +148,6 @@ def _sizes(source: LabelSource) -> Floats:
     return np.stack([np.array(pc.fill_null(size, np.nan)) for size in sizes], axis=1)
 
 
-def _boxes(rows: Rows, at: Integers, size: Floats, issues: IssueLog) -> list[readers.Shapes]:
-    at, relative = readers.boxes(rows, at, issues)
-    scored = np.diff(rows.runs.offsets)[at] == 6
-    score = np.full(len(at), np.nan)
-    score[scored] = rows.runs.values[rows.runs.offsets[:-1][at[scored]] + 5]
-    return [readers.Shapes(at, Kind.BOX, relative * np.tile(size[at], 2), score=score)]
-
-
-def _polygons(rows: Rows, at: Integers, size: Floats, issues: IssueLog) -> readers.Shapes:
-    counts = np.diff(rows.runs.offsets)[at] - 1
-    values = rows.runs.values[geometry.spread(rows.runs.offsets[:-1][at] + 1, counts)]
-    wrong = (values < -readers.ROUNDING) | (values > 1 + readers.ROUNDING)
-    leaves = np.bincount(np.repeat(np.arange(len(counts)), counts), wrong, len(counts)) > 0
-    rows.report(issues, "BOX_OUTSIDE", at[leaves], "the polygon leaves the image", "correct the row")
-    values, at, counts = values[np.repeat(~leaves, counts)], at[~leaves], counts[~leaves]
-    scales = np.repeat(size[at], counts // 2, axis=0).reshape(-1)
-    rings = Rings(values * scales, geometry.starts(counts), np.arange(len(counts)))
-    return readers.Shapes(at, Kind.POLYGON, geometry.ring_envelopes(rings, len(counts)), rings)
-
-
-def _skeletons(
-    rows: Rows, at: Integers, size: Floats, count: int, width: int, issues: IssueLog
-) -> list[readers.Shapes]:
-    """Rows of five numbers are boxes whose keypoints nobody marked."""
-    at, relative = readers.boxes(rows, at, issues)
-    boxes = relative * np.tile(size[at], 2)
-    alone = np.diff(rows.runs.offsets)[at] == 5
-    plain = readers.Shapes(at[alone], Kind.BOX, boxes[alone])
-    at, boxes = at[~alone], boxes[~alone]
-    points = readers.matrix(rows, at, 5, count * width).reshape(len(at), count, width)
-    if width == 3:
-        given = points[:, :, 2]
-        odd = ~np.isin(given, (0, 1, 2))
-        visibility = np.where(odd, 2, given).astype(np.int8)
-        _tell(rows, at[odd.any(axis=1)], "a visibility is not 0, 1 or 2; it was taken for 2", issues)
-    else:
-        visibility = np.where((points < 0).any(axis=2), 0, 2).astype(np.int8)
-    beyond = ((points[:, :, :2] < -readers.ROUNDING) | (points[:, :, :2] > 1 + readers.ROUNDING)).any(axis=2)
-    _tell(
-        rows, at[(beyond & (visibility > 0)).any(axis=1)], "a keypoint lies outside of the image; it was kept", issues
-    )
-    values = (points[:, :, :2] * size[at][:, None]).reshape(-1)
-    rings = Rings(values, np.arange(len(at) + 1) * 2 * count, np.arange(len(at)))
-    return [plain, readers.Shapes(at, Kind.SKELETON, boxes, rings, visibility=visibility)]
-
-
-def _tell(rows: Rows, at: Integers, text: str, issues: IssueLog) -> None:
-    paths = rows.paths.take(pa.array(rows.runs.item[at]))
-    columns.report(issues, "KEYPOINT_INVALID", WARNING, paths, rows.runs.ordinal[at] + 1, text, "correct the row")
-
-
-def _turned(rows: Rows, at: Integers, size: Floats, issues: IssueLog) -> readers.Shapes:
-    """Four corners in any order around."""
-    relative = readers.matrix(rows, at, 1, 8)
-    far = ((relative < -REACH) | (relative > 1 + REACH)).any(axis=1)
-    text = "the box lies far outside of the image; the numbers are relative to it, from 0 to 1"
-    rows.report(issues, "BOX_OUTSIDE", at[far], text, "divide by the image's width and height, or correct the row")
-    at, relative = at[~far], relative[~far]
-    points = relative.reshape(-1, 4, 2) * size[at][:, None]
-    boxes, degrees = geometry.rotated_boxes(points)
-    empty = ~(boxes[:, 2:] > 0).all(axis=1)
-    rows.report(issues, "BOX_EMPTY", at[empty], "the box has no width or no height", "correct or remove the row")
-    at, points, boxes, degrees = at[~empty], points[~empty], boxes[~empty], degrees[~empty]
-    # Each given corner against the nearest one of the rectangle that was read.
-    away = np.sqrt(((points[:, :, None] - geometry.corners(boxes, degrees)[:, None]) ** 2).sum(axis=3))
-    skewed = at[away.min(axis=2).max(axis=1, initial=0) > RECTANGLE_PIXELS]
-    text = "the four corners are no rectangle; the smallest one around them was taken"
-    paths, lines = rows.paths.take(pa.array(rows.runs.item[skewed])), rows.runs.ordinal[skewed] + 1
-    columns.report(issues, "BOX_NOT_RECTANGULAR", INFO, paths, lines, text, "nothing, unless the corners were meant")
-    score = np.full(len(at), np.nan)
-    scored: NDArray[np.bool_] = np.diff(rows.runs.offsets)[at] == 10
-    score[scored] = rows.runs.values[rows.runs.offsets[:-1][at[scored]] + 9]
-    return readers.Shapes(at, Kind.ROTATED_BOX, boxes, rotation=degrees, score=score)
-
-
 FORMAT = Format(
     id="ultralytics-ndjson",
     title="Ultralytics NDJSON",
@@ -244,15 +163,15 @@ FORMAT = Format(
     detect=ultralytics_lines.detect,
     plan=ultralytics_lines.plan,
     read=read,
-    default_split=writing.DEFAULT_SPLIT,
+    default_split=ultralytics_line_writing.DEFAULT_SPLIT,
     columns=("kind", "label", "bbox", "rings", "rle", "rle_size", "rotation", "visibility"),
-    plan_columns=("bbox", "rotation"),
+    plan_columns=(),
     image_columns=("source", "bytes", "hash"),
-    scan_columns=("rings",),
-    scan=writing.scan,
-    prepare=writing.prepare,
-    write=writing.write,
-    finish=writing.finish,
+    scan_columns=ultralytics_line_writing.SCANNED,
+    scan=ultralytics_line_writing.scan,
+    prepare=ultralytics_line_writing.prepare,
+    write=ultralytics_line_writing.write,
+    finish=ultralytics_line_writing.finish,
     options=("write.image_urls",),
     layout="""
 dataset.ndjson

@@ -8,26 +8,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framehouse.annotations import geometry, masks
+from framehouse.annotations import geometry
 from framehouse.annotations.geometry import Floats
-from framehouse.annotations.outlines import outlines
 from framehouse.annotations.schema import Kind
 from framehouse.store.bundle import BundleWriter
-from framehouse.store.issues import INFO, IssueLog
+from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import columns
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
-from services.conversion.ultralytics import files
+from services.conversion.shapes import mask_rings
 from services.conversion.ultralytics import finding as ultralytics_finding
-from services.conversion.ultralytics import rows as readers
+from services.conversion.ultralytics import rows as ultralytics_rows
 from services.conversion.ultralytics import task as ultralytics_task
+from services.conversion.ultralytics import writing as ultralytics_writing
 
 AROUND = "the smallest turned box around it"
-REACH = 1.0
-"""How far beyond the image, in images, a corner may lie; further out the numbers are no relative ones."""
-RECTANGLE_PIXELS = 1.0
-"""How far a corner may be from the rectangle's before it is told."""
 
 
 def detect(archive: Archive) -> Candidate | None:
@@ -43,50 +38,26 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     """Rows of nine numbers are turned boxes, of ten turned boxes with a score, of five upright boxes."""
     rows = ultralytics_finding.read_rows(source, issues)
-    runs = rows.runs
-    widths = np.diff(runs.offsets)
+    widths = np.diff(rows.runs.offsets)
     wanted = "a turned box has 9 (class x1 y1 x2 y2 x3 y3 x4 y4)"
-    good = readers.usable(rows, len(source.labels.labels), np.isin(widths, [5, 9, 10]), wanted, issues)
-    size = readers.sizes(source)
-    box_rows, relative = readers.boxes(rows, good[widths[good] == 5], issues)
-    upright = readers.Shapes(box_rows, Kind.BOX, relative * np.tile(size[rows.images[runs.item[box_rows]]], 2))
+    fits = np.isin(widths, [5, 9, 10])
+    good = ultralytics_rows.usable(rows, len(source.labels.labels), fits, wanted, issues)
+    size = ultralytics_rows.sizes(source, rows)
+    upright = ultralytics_rows.upright_boxes(rows, good[widths[good] == 5], size, issues)
+    turned = ultralytics_rows.turned_boxes(rows, good[widths[good] >= 9], size, issues)
+    return ultralytics_rows.assemble(source, rows, [upright, turned])
 
-    at = good[widths[good] >= 9]
-    relative = readers.matrix(rows, at, 1, 8)
-    far = ((relative < -REACH) | (relative > 1 + REACH)).any(axis=1)
-    text = "the box lies far outside of the image; the numbers are relative to it, from 0 to 1"
-    rows.report(issues, "BOX_OUTSIDE", at[far], text, "divide by the image's width and height, or correct the row")
-    at, relative = at[~far], relative[~far]
-    points = relative.reshape(-1, 4, 2) * size[rows.images[runs.item[at]]][:, None]
-    boxes, degrees = geometry.rotated_boxes(points)
-    empty = (boxes[:, 2:] <= 0).any(axis=1)
-    rows.report(issues, "BOX_EMPTY", at[empty], "the box has no width or no height", "correct or remove the row")
-    at, points, boxes, degrees = at[~empty], points[~empty], boxes[~empty], degrees[~empty]
-    # Each given corner against the nearest one of the rectangle that was read.
-    rectangle = geometry.corners(boxes, degrees)
-    away = np.sqrt(((points[:, :, None] - rectangle[:, None]) ** 2).sum(axis=3)).min(axis=2).max(axis=1, initial=0)
-    skewed = at[away > RECTANGLE_PIXELS]
-    columns.report(
-        issues,
-        "BOX_NOT_RECTANGULAR",
-        INFO,
-        rows.paths.take(pa.array(runs.item[skewed])),
-        runs.ordinal[skewed] + 1,
-        "the four corners are no rectangle; the smallest one around them was taken",
-        "nothing, unless the corners were meant; import the file as ultralytics-segment to keep them",
-    )
-    score = np.full(len(at), np.nan)
-    scored = widths[at] == 10
-    score[scored] = runs.values[runs.offsets[:-1][at[scored]] + 9]
-    turned = readers.Shapes(at, Kind.ROTATED_BOX, boxes, rotation=degrees, score=score)
-    return readers.assemble(source, rows, [upright, turned])
+
+def scan(images: pa.Table, annotations: pa.Table) -> dict[str, pa.Array]:
+    """What is lost at the borders of images."""
+    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
+    return ultralytics_writing.at_borders(images, annotations, written, flat=written)
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides the names of the label files, and counts what cannot be written."""
-    columns, losses = files.names(images)
-    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
-    return Preparation(columns, [*losses, *files.border_losses(images, annotations, written, flat=written)])
+    columns, losses = ultralytics_writing.names(images)
+    return Preparation(columns, [*losses, *ultralytics_writing.border_losses(annotations)])
 
 
 def write(rows: Rows, bundle: BundleWriter) -> None:
@@ -94,7 +65,7 @@ def write(rows: Rows, bundle: BundleWriter) -> None:
     Ultralytics refuses a file with others.
     """
     annotations = rows.annotations
-    size = files.sizes(rows.images)[annotations["image"].to_numpy()]
+    size = ultralytics_writing.sizes(rows.images)[annotations["image"].to_numpy()]
     boxes, degrees = _turned(annotations)
     corners = geometry.corners(boxes, degrees)
     written = (annotations["label"].to_numpy() >= 0) & ~np.isnan(size).any(axis=1) & ~np.isnan(boxes).any(axis=1)
@@ -102,7 +73,7 @@ def write(rows: Rows, bundle: BundleWriter) -> None:
     annotations, size = annotations.filter(pa.array(written)), size[written]
     values = np.clip(corners[written] / size[:, None], 0, 1).reshape(-1)
     image, classes = annotations["image"].to_numpy(), annotations["label"].to_numpy()
-    files.write(rows.images, image, classes, values, np.full(len(image), 8), bundle)
+    ultralytics_writing.write(rows.images, image, classes, values, np.full(len(image), 8), bundle)
 
 
 def _turned(annotations: pa.Table) -> tuple[Floats, Floats]:
@@ -112,23 +83,18 @@ def _turned(annotations: pa.Table) -> tuple[Floats, Floats]:
     degrees = pc.fill_null(annotations["rotation"], 0).to_numpy(zero_copy_only=False).copy()
     degrees[~np.isin(kinds, [Kind.ROTATED_BOX, Kind.ELLIPSE])] = 0
     boxes[~np.isin(kinds, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks])] = np.nan
-    count = annotations.num_rows
-    shaped = kinds == Kind.POLYGON
-    if shaped.any():
-        around = geometry.smallest_rotated_boxes(geometry.open_rings(annotations["rings"]), count)
-        boxes[shaped], degrees[shaped] = around[0][shaped], around[1][shaped]
-    is_mask = np.flatnonzero((kinds == Kind.MASK) & annotations["rle"].is_valid().to_numpy())
-    if len(is_mask):
-        mine = annotations.take(pa.array(is_mask))
-        size = mine["rle_size"].combine_chunks().flatten().to_numpy().reshape(-1, 2).astype(np.int64)
-        rings = outlines(masks.decode(mine["rle"].combine_chunks()), size[:, 0], size[:, 1]).rings
-        boxes[is_mask], degrees[is_mask] = geometry.smallest_rotated_boxes(rings, len(is_mask))
+    is_mask = (kinds == Kind.MASK) & annotations["rle"].is_valid().to_numpy()
+    drawn, outlined = geometry.open_rings(annotations["rings"]), mask_rings(annotations)
+    for shaped, rings in ((kinds == Kind.POLYGON, drawn), (is_mask, outlined)):
+        if shaped.any():
+            around = geometry.smallest_rotated_boxes(rings, annotations.num_rows)
+            boxes[shaped], degrees[shaped] = around[0][shaped], around[1][shaped]
     return boxes, degrees
 
 
 def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
     """Writes data.yaml."""
-    files.finish(labels, head, bundle, {})
+    ultralytics_writing.finish(labels, head, bundle, {})
 
 
 FORMAT = Format(
@@ -147,13 +113,15 @@ FORMAT = Format(
     detect=detect,
     plan=plan,
     read=read,
-    default_split=files.DEFAULT_SPLIT,
+    default_split=ultralytics_writing.DEFAULT_SPLIT,
     columns=("kind", "label", "bbox", "rotation", "rings", "rle", "rle_size"),
-    plan_columns=("bbox", "rotation"),
+    plan_columns=(),
+    scan_columns=ultralytics_writing.AT_BORDER,
+    scan=scan,
     prepare=prepare,
     write=write,
     finish=finish,
-    layout=files.LAYOUT,
+    layout=ultralytics_writing.LAYOUT,
     notes=(
         "Coordinates are relative to the upright image and written with six decimals: 0.004 pixels in 4096.",
         "The four corners are read in any order around; an angle is one of several equal ones, so compare corners.",

@@ -12,20 +12,19 @@ import numpy as np
 import pyarrow as pa
 
 from framehouse.annotations import geometry
-from framehouse.annotations.geometry import Rings
 from framehouse.annotations.schema import Kind
 from framehouse.runtime import errors
 from framehouse.store.bundle import BundleWriter
-from framehouse.store.issues import WARNING, IssueLog
+from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import columns
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
-from services.conversion.ultralytics import data_yaml, files
+from services.conversion.shapes import upright_boxes
 from services.conversion.ultralytics import finding as ultralytics_finding
-from services.conversion.ultralytics import rows as readers
+from services.conversion.ultralytics import rows as ultralytics_rows
 from services.conversion.ultralytics import task as ultralytics_task
-from services.conversion.ultralytics.data_yaml import DataYaml
+from services.conversion.ultralytics import writing as ultralytics_writing
+from services.conversion.ultralytics.data_yaml import DataYaml, find_data_yaml
 
 MAX_KEYPOINTS = 1000
 HIDDEN_BOX = "a box whose keypoints are all not labelled (0 0 0)"
@@ -39,7 +38,7 @@ def detect(archive: Archive) -> Candidate | None:
 def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     """Finds images and label files by data.yaml, and the keypoints of its classes."""
     read = ultralytics_task.plan(archive, FORMAT.id, issues)
-    data = data_yaml.find_data_yaml(archive)
+    data = find_data_yaml(archive)
     assert data is not None  # the plan above would have failed
     count, numbers = _shape(data)
     given = data.content.get("kpt_names")
@@ -70,36 +69,18 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     said = json.loads(source.labels.source)["ultralytics_pose"]
     count, numbers = len(source.labels.labels[0].keypoints), said["numbers"]
     full = 5 + count * numbers
-    widths = np.diff(rows.runs.offsets)
+    fits = np.isin(np.diff(rows.runs.offsets), [5, full])
     wanted = f"by kpt_shape [{count}, {numbers}] it must have {full} (class cx cy w h and the keypoints)"
-    good = readers.usable(rows, len(source.labels.labels), np.isin(widths, [5, full]), wanted, issues)
-    size = readers.sizes(source)
-    at, boxes = readers.boxes(rows, good, issues)
-    mine = size[rows.images[rows.runs.item[at]]]
-    boxes = boxes * np.tile(mine, 2)
-    alone = widths[at] == 5
-    plain = readers.Shapes(at[alone], Kind.BOX, boxes[alone])
-    at, mine = at[~alone], mine[~alone]
-    points = readers.matrix(rows, at, 5, count * numbers).reshape(-1, count, numbers)
-    if numbers == 3:
-        given = points[:, :, 2]
-        odd = (given != np.rint(given)) | (given < 0) | (given > 2)
-        visibility = np.where(odd, 2, given).astype(np.int8)
-        _tell(rows, at[odd.any(axis=1)], "a visibility is not 0, 1 or 2; it was taken for 2", issues)
-    else:
-        visibility = np.where((points < 0).any(axis=2), 0, 2).astype(np.int8)
-    seen = visibility > 0
-    beyond = ((points[:, :, :2] < -readers.ROUNDING) | (points[:, :, :2] > 1 + readers.ROUNDING)).any(axis=2) & seen
-    _tell(rows, at[beyond.any(axis=1)], "a keypoint lies outside of the image; it was kept as it is", issues)
-    values = (points[:, :, :2] * mine[:, None]).reshape(-1)
-    rings = Rings(values, np.arange(len(at) + 1) * 2 * count, np.arange(len(at)))
-    found = readers.Shapes(at, Kind.SKELETON, boxes[~alone], rings, visibility=visibility)
-    return readers.assemble(source, rows, [plain, found])
+    good = ultralytics_rows.usable(rows, len(source.labels.labels), fits, wanted, issues)
+    size = ultralytics_rows.sizes(source, rows)
+    shapes = ultralytics_rows.skeletons(rows, good, size, (count, numbers), issues)
+    return ultralytics_rows.assemble(source, rows, shapes)
 
 
-def _tell(rows: ultralytics_finding.Rows, at: geometry.Integers, text: str, issues: IssueLog) -> None:
-    paths = rows.paths.take(pa.array(rows.runs.item[at]))
-    columns.report(issues, "KEYPOINT_INVALID", WARNING, paths, rows.runs.ordinal[at] + 1, text, "correct the row")
+def scan(images: pa.Table, annotations: pa.Table) -> dict[str, pa.Array]:
+    """What is lost at the borders of images."""
+    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
+    return ultralytics_writing.at_borders(images, annotations, written)
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
@@ -111,11 +92,11 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
             "ultralytics-detect or ultralytics-segment",
             reason="KEYPOINTS_MISSING",
         )
-    found, losses = files.names(images)
-    losses += files.border_losses(images, annotations, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks])
+    found, losses = ultralytics_writing.names(images)
+    losses += ultralytics_writing.border_losses(annotations)
     if any(label.edges for label in labels.labels):
         text = "left out; the order of the keypoints says them"
-        losses.append(files.loss("EDGES_UNSUPPORTED", "edges between keypoints", np.zeros(0, bool), text))
+        losses.append(ultralytics_writing.loss("EDGES_UNSUPPORTED", "edges between keypoints", np.zeros(0, bool), text))
     return Preparation(found, losses, json.dumps({"count": count}))
 
 
@@ -123,8 +104,8 @@ def write(rows: Rows, bundle: BundleWriter) -> None:
     """The box, cut at the border of its image, and all keypoints with their visibility."""
     annotations = rows.annotations
     count = json.loads(rows.head.detail)["count"]
-    size = files.sizes(rows.images)[annotations["image"].to_numpy()]
-    boxes = files.upright_boxes(annotations, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks])
+    size = ultralytics_writing.sizes(rows.images)[annotations["image"].to_numpy()]
+    boxes = upright_boxes(annotations, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks])
     rings = geometry.open_rings(annotations["rings"])
     is_skeleton = annotations["kind"].to_numpy() == Kind.SKELETON
     bare = is_skeleton & np.isnan(boxes).any(axis=1) & (annotations["label"].to_numpy() >= 0)
@@ -150,13 +131,13 @@ def write(rows: Rows, bundle: BundleWriter) -> None:
     )
     centre = boxes[:, :2] + boxes[:, 2:] / 2
     relative = np.concatenate([centre, boxes[:, 2:]], axis=1) / np.tile(size, 2)
-    relative[:, 2:] = np.maximum(relative[:, 2:], files.SMALLEST)
+    relative[:, 2:] = np.maximum(relative[:, 2:], ultralytics_writing.SMALLEST)
     values = np.concatenate([relative, points.reshape(-1, 3 * count)], axis=1)
     whole = np.zeros(values.shape, bool)
     whole[:, 6::3] = True
     image, classes = annotations["image"].to_numpy(), annotations["label"].to_numpy()
     counts = np.full(len(image), 4 + 3 * count)
-    files.write(rows.images, image, classes, values.reshape(-1), counts, bundle, whole.reshape(-1))
+    ultralytics_writing.write(rows.images, image, classes, values.reshape(-1), counts, bundle, whole.reshape(-1))
 
 
 def _visibility(annotations: pa.Table, owner: geometry.Integers, lengths: geometry.Integers) -> geometry.Integers:
@@ -181,7 +162,7 @@ def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
     names = {i: list(label.keypoints) for i, label in enumerate(labels.labels) if len(label.keypoints) == count}
     if any(given != [str(i) for i in range(count)] for given in names.values()):
         extra["kpt_names"] = names
-    files.finish(labels, head, bundle, extra)
+    ultralytics_writing.finish(labels, head, bundle, extra)
 
 
 FORMAT = Format(
@@ -201,13 +182,15 @@ FORMAT = Format(
     detect=detect,
     plan=plan,
     read=read,
-    default_split=files.DEFAULT_SPLIT,
+    default_split=ultralytics_writing.DEFAULT_SPLIT,
     columns=("kind", "label", "bbox", "rotation", "rings", "visibility"),
-    plan_columns=("bbox", "rotation"),
+    plan_columns=(),
+    scan_columns=ultralytics_writing.AT_BORDER,
+    scan=scan,
     prepare=prepare,
     write=write,
     finish=finish,
-    layout=files.LAYOUT,
+    layout=ultralytics_writing.LAYOUT,
     notes=(
         "data.yaml says `kpt_shape: [number, 2 or 3]`, and may say `flip_idx` and `kpt_names`, which are kept.",
         "Without a visibility a keypoint counts as seen (2), or as not labelled (0) where a coordinate is negative.",

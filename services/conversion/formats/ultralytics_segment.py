@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from framehouse.annotations import geometry, masks
+from framehouse.annotations import geometry
 from framehouse.annotations.geometry import Integers, Rings
-from framehouse.annotations.outlines import outlines
 from framehouse.annotations.schema import Kind
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import IssueLog
@@ -20,10 +19,11 @@ from framehouse.v1.annotation_pb2 import LabelSchema
 from services.conversion.archive import Archive
 from services.conversion.bridges import joined
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
-from services.conversion.ultralytics import files
+from services.conversion.shapes import mask_rings
 from services.conversion.ultralytics import finding as ultralytics_finding
 from services.conversion.ultralytics import rows as ultralytics_rows
 from services.conversion.ultralytics import task as ultralytics_task
+from services.conversion.ultralytics import writing as ultralytics_writing
 
 CORNERS = "a polygon of the four corners of the upright box around it"
 ELLIPSE_POINTS = 36
@@ -44,27 +44,29 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     return ultralytics_rows.boxes_and_polygons(source, ultralytics_finding.read_rows(source, issues), issues)
 
 
-def scan(annotations: pa.Table) -> dict[str, pa.Array]:
-    """The number of rings of each annotation."""
-    return {"ring_count": pc.fill_null(pc.list_value_length(annotations["rings"]), 0).combine_chunks()}
+def scan(images: pa.Table, annotations: pa.Table) -> dict[str, pa.Array]:
+    """What is lost at the borders of images, and which polygons have several rings."""
+    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
+    lost = ultralytics_writing.at_borders(images, annotations, written, flat=written)
+    several = (annotations["kind"].to_numpy() == Kind.POLYGON) & (geometry.lengths(annotations["rings"]) > 1)
+    return lost | {"is_several": pa.array(several)}
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides the names of the label files, and counts what will be joined, cut or cannot be written."""
-    columns, losses = files.names(images)
-    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
-    losses += files.border_losses(images, annotations, written, flat=written)
-    several = (annotations["kind"].to_numpy() == Kind.POLYGON) & (annotations["ring_count"].to_numpy() > 1)
+    columns, losses = ultralytics_writing.names(images)
+    losses += ultralytics_writing.border_losses(annotations)
+    several = annotations["is_several"].to_numpy()
     if several.any():
         text = "joined into one by bridges of no width"
-        losses.append(files.loss("RINGS_JOINED", "polygons of several rings", several, text))
+        losses.append(ultralytics_writing.loss("RINGS_JOINED", "polygons of several rings", several, text))
     return Preparation(columns, losses)
 
 
 def write(rows: Rows, bundle: BundleWriter) -> None:
     """One ring a line, cut at the border of its image."""
     annotations = rows.annotations
-    size = files.sizes(rows.images)[annotations["image"].to_numpy()]
+    size = ultralytics_writing.sizes(rows.images)[annotations["image"].to_numpy()]
     written = (annotations["label"].to_numpy() >= 0) & ~np.isnan(size).any(axis=1)
     annotations, size = annotations.filter(pa.array(written)), size[written]
     rings = joined(geometry.clip_rings(_rings(annotations), size))
@@ -72,19 +74,13 @@ def write(rows: Rows, bundle: BundleWriter) -> None:
     values = rings.values / np.repeat(size[rings.owner], counts // 2, axis=0).reshape(-1)
     owner = rings.owner
     image, classes = annotations["image"].to_numpy()[owner], annotations["label"].to_numpy()[owner]
-    files.write(rows.images, image, classes, values, counts, bundle)
+    ultralytics_writing.write(rows.images, image, classes, values, counts, bundle)
 
 
 def _rings(annotations: pa.Table) -> Rings:
     """The rings that the annotations are written as, in their order."""
     kinds = annotations["kind"].to_numpy()
-    parts = [_taken(geometry.open_rings(annotations["rings"]), kinds == Kind.POLYGON)]
-    is_mask = np.flatnonzero((kinds == Kind.MASK) & annotations["rle"].is_valid().to_numpy())
-    if len(is_mask):
-        mine = annotations.take(pa.array(is_mask))
-        size = mine["rle_size"].combine_chunks().flatten().to_numpy().reshape(-1, 2).astype(np.int64)
-        found = outlines(masks.decode(mine["rle"].combine_chunks()), size[:, 0], size[:, 1]).rings
-        parts.append(found._replace(owner=is_mask[found.owner]))
+    parts = [_taken(geometry.open_rings(annotations["rings"]), kinds == Kind.POLYGON), mask_rings(annotations)]
     boxes = geometry.boxes(annotations["bbox"])
     angle = pc.fill_null(annotations["rotation"], 0).to_numpy()
     angle = np.where(np.isin(kinds, [Kind.ROTATED_BOX, Kind.ELLIPSE]), angle, 0)
@@ -133,7 +129,7 @@ def _ellipses(boxes: geometry.Floats, degrees: geometry.Floats) -> geometry.Floa
 
 def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
     """Writes data.yaml."""
-    files.finish(labels, head, bundle, {})
+    ultralytics_writing.finish(labels, head, bundle, {})
 
 
 FORMAT = Format(
@@ -153,15 +149,15 @@ FORMAT = Format(
     detect=detect,
     plan=plan,
     read=read,
-    default_split=files.DEFAULT_SPLIT,
+    default_split=ultralytics_writing.DEFAULT_SPLIT,
     columns=("kind", "label", "bbox", "rotation", "rings", "rle", "rle_size"),
-    plan_columns=("bbox", "rotation"),
-    scan_columns=("rings",),
+    plan_columns=(),
+    scan_columns=(*ultralytics_writing.AT_BORDER, "rings"),
     scan=scan,
     prepare=prepare,
     write=write,
     finish=finish,
-    layout=files.LAYOUT,
+    layout=ultralytics_writing.LAYOUT,
     notes=(
         "Coordinates are relative to the upright image and written with six decimals: 0.004 pixels in 4096.",
         "A line has one ring; several rings, and holes, are joined by bridges of no width and told.",

@@ -21,9 +21,9 @@ from framehouse.v1.conversion_pb2 import Loss
 from services.conversion import layout
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
-from services.conversion.ultralytics import files
 from services.conversion.ultralytics import finding as ultralytics_finding
 from services.conversion.ultralytics import rows as ultralytics_rows
+from services.conversion.ultralytics import writing as ultralytics_writing
 
 MAX_BYTES = 1 << 20
 MAX_LIST_BYTES = 256 << 20
@@ -128,6 +128,12 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     return ultralytics_rows.boxes_and_polygons(source, ultralytics_finding.read_rows(source, issues), issues)
 
 
+def scan(images: pa.Table, annotations: pa.Table) -> dict[str, pa.Array]:
+    """What is lost at the borders of images."""
+    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
+    return ultralytics_writing.at_borders(images, annotations, written)
+
+
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Places images and labels side by side; only train and valid are known."""
     split = images["split"].combine_chunks()
@@ -140,15 +146,16 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
     folder = pc.if_else(pc.equal(split, "val"), "valid", "train")
     name = layout.targets(images["path"].combine_chunks(), split, folder)
     target = pc.binary_join_element_wise("obj_", folder, "_data/", name, "")
-    target, label, renamed = files.label_files(target, lambda paths: pc.replace_substring_regex(paths, *files.TO_TEXT))
-    written = [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks]
-    losses += [*renamed, *files.border_losses(images, annotations, written)]
+    target, label, renamed = layout.label_files(
+        target, lambda paths: pc.replace_substring_regex(paths, *ultralytics_writing.TO_TEXT)
+    )
+    losses += [*renamed, *ultralytics_writing.border_losses(annotations)]
     return Preparation({"target": target, "label_path": label}, losses)
 
 
 def write(rows: Rows, bundle: BundleWriter) -> None:
     """Boxes, and the lists of images."""
-    has_file = files.write_boxes(rows, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks], bundle)
+    has_file = ultralytics_writing.write_boxes(rows, [*FORMAT.holds.kinds, *FORMAT.holds.fallbacks], bundle)
     # Datumaro refuses an image without a label file. One with nothing but the end of a line says nothing, to us too.
     unknown = rows.images["label_path"].filter(pa.array(~has_file))
     bundle.files(unknown, b"\n" * len(unknown), np.arange(len(unknown) + 1))
@@ -171,13 +178,15 @@ FORMAT = Format(
     id="yolo-darknet",
     title="YOLO as Darknet has it",
     aliases=("yolo-1.1", "darknet"),
-    holds=Holds(kinds=frozenset({Kind.BOX}), fallbacks=files.BOXED, splits=frozenset(FOLDERS)),
+    holds=Holds(kinds=frozenset({Kind.BOX}), fallbacks=ultralytics_writing.BOXED, splits=frozenset(FOLDERS)),
     detect=detect,
     plan=plan,
     read=read,
     default_split="train",
     columns=("kind", "label", "bbox", "rotation"),
-    plan_columns=("bbox", "rotation"),
+    plan_columns=(),
+    scan_columns=ultralytics_writing.AT_BORDER,
+    scan=scan,
     prepare=prepare,
     write=write,
     finish=finish,

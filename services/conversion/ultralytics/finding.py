@@ -22,6 +22,7 @@ from framehouse.annotations.splits import canonical_split, known_split
 from framehouse.runtime import errors
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from framehouse.store.packs import read_pieces
+from framehouse.v1.annotation_pb2 import Severity
 from services.conversion import layout, numbers
 from services.conversion.archive import Archive
 from services.conversion.columns import report
@@ -49,10 +50,18 @@ class Rows:
     paths: pa.Array
     """The label files."""
 
-    def report(self, issues: IssueLog, code: str, bad: Integers, messages: list[str] | str, remedy: str) -> None:
-        """An error for each of some lines."""
-        item = self.runs.item[bad]
-        report(issues, code, ERROR, self.paths.take(pa.array(item)), self.runs.ordinal[bad] + 1, messages, remedy)
+    def report(
+        self,
+        issues: IssueLog,
+        code: str,
+        at: Integers,
+        messages: list[str] | str,
+        remedy: str,
+        severity: Severity = ERROR,
+    ) -> None:
+        """An issue for each of some lines."""
+        paths = self.paths.take(pa.array(self.runs.item[at]))
+        report(issues, code, severity, paths, self.runs.ordinal[at] + 1, messages, remedy)
 
 
 class Claims:

@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framehouse.annotations import geometry, masks
+from framehouse.annotations import geometry
 from framehouse.annotations.geometry import Floats, Integers, Rings
-from framehouse.annotations.outlines import outlines
 from framehouse.annotations.schema import Kind, State
 from framehouse.store.bundle import BundleWriter
 from framehouse.v1 import dataset_pb2
@@ -22,7 +21,8 @@ from framehouse.v1.conversion_pb2 import Loss
 from services.conversion import columns
 from services.conversion.bridges import joined
 from services.conversion.format import Preparation, Rows, WriteHead
-from services.conversion.ultralytics import files
+from services.conversion.shapes import mask_rings, upright_boxes
+from services.conversion.ultralytics import writing
 
 KEYS = ("boxes", "segments", "pose", "obb", "classification")
 TASKS = ("detect", "segment", "pose", "obb", "classify")
@@ -50,8 +50,12 @@ DEFAULT_SPLIT = "train"
 PATH = "dataset.ndjson"
 FIRST, LINES, END = 1, 2, 3
 """Sections of the file; each shard has a piece of the second."""
-DECIMALS = files.DECIMALS
+DECIMALS = writing.DECIMALS
 SOURCE = r'(?s)^\{"ultralytics_ndjson":\{(?P<rest>.*)\}\}$'
+
+
+SCANNED = (*writing.AT_BORDER, "rings")
+"""Annotation columns that `scan` looks at."""
 
 
 class Detail(msgspec.Struct, frozen=True):
@@ -65,38 +69,45 @@ class Detail(msgspec.Struct, frozen=True):
     """Of all images."""
 
 
-def scan(annotations: pa.Table) -> dict[str, pa.Array]:
-    """The number of rings of each annotation, and of points."""
+def scan(images: pa.Table, annotations: pa.Table) -> dict[str, pa.Array]:
+    """What is lost at the borders of images, which polygons have several rings, and the number of points of skeletons;
+    null for others.
+    """
+    kinds = annotations["kind"].to_numpy()
+    shapes = [kind for kind in KEY_OF if kind != Kind.TAG]
+    lost = writing.at_borders(images, annotations, shapes, flat=[kind for kind in shapes if KEY_OF[kind] in (1, 3)])
     rings = annotations["rings"].combine_chunks()
     counts = geometry.lengths(rings)
     sizes = geometry.starts(geometry.lengths(rings.flatten()))
     bounds = sizes[geometry.starts(counts)]
-    return {"ring_count": pa.array(counts, pa.int32()), "point_count": pa.array(np.diff(bounds) // 2, pa.int32())}
+    return lost | {
+        "is_several": pa.array((kinds == Kind.POLYGON) & (counts > 1)),
+        "point_count": pa.array(np.diff(bounds) // 2, pa.int32(), mask=kinds != Kind.SKELETON),
+    }
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides the task and the number of keypoints, and counts what will be cut or cannot be written."""
     kinds, label = annotations["kind"].to_numpy(), annotations["label"].to_numpy()
-    shapes = [kind for kind in KEY_OF if kind != Kind.TAG]
-    found = files.border_losses(images, annotations, shapes, flat=[kind for kind in shapes if KEY_OF[kind] in (1, 3)])
-    several = (kinds == Kind.POLYGON) & (annotations["ring_count"].to_numpy() > 1)
+    found = writing.border_losses(annotations)
+    several = annotations["is_several"].to_numpy()
     if several.any():
         text = "joined into one by bridges of no width"
-        found.append(files.loss("RINGS_JOINED", "polygons of several rings", several, text))
+        found.append(writing.loss("RINGS_JOINED", "polygons of several rings", several, text))
     unsplit = int(pc.sum(pc.equal(images["split"], "")).as_py() or 0)
     if unsplit:
         text = f"{unsplit} images without a split are written under {DEFAULT_SPLIT}"
         found.append(Loss(code="SPLIT_UNSET", subject="images without a split", image_count=unsplit, fallback=text))
     pointed = [len(one.keypoints) for one in labels.labels if one.keypoints]
-    skeletons = annotations["point_count"].to_numpy()[kinds == Kind.SKELETON]
+    skeletons = annotations["point_count"].drop_null().to_numpy()
     points = max([*pointed, int(skeletons.max(initial=0))], default=0)
-    padded = (kinds == Kind.SKELETON) & (annotations["point_count"].to_numpy() < points)
+    padded = skeletons < points
     if padded.any():
         text = f"written with {points} keypoints, the missing ones as 0 0 0"
-        found.append(files.loss("KEYPOINTS_PADDED", "skeletons of fewer keypoints than others", padded, text))
+        found.append(writing.loss("KEYPOINTS_PADDED", "skeletons of fewer keypoints than others", padded, text))
     if any(one.edges for one in labels.labels):
         text = "left out; the order of the keypoints says them"
-        found.append(files.loss("EDGES_UNSUPPORTED", "edges between keypoints", np.zeros(0, bool), text))
+        found.append(writing.loss("EDGES_UNSUPPORTED", "edges between keypoints", np.zeros(0, bool), text))
     counts = np.bincount(KEY[kinds[label >= 0]] + 1, minlength=len(KEYS) + 1)[1:]
     said = json.loads(labels.source or "{}").get("ultralytics_ndjson", {}).get("task")
     if ours := head.task or dataset_pb2.Dataset.FromString(head.dataset).task:
@@ -183,10 +194,10 @@ def _rows(rows: Rows, detail: Detail) -> list[tuple[Integers, int, pa.Array]]:
     """Rows of each of KEYS: the annotation that each is of, and its text."""
     table = rows.annotations
     kinds, label = table["kind"].to_numpy(), table["label"].to_numpy()
-    size = files.sizes(rows.images)[table["image"].to_numpy()]
+    size = writing.sizes(rows.images)[table["image"].to_numpy()]
     key = np.where(label >= 0, KEY[kinds], -1)
     sized = ~np.isnan(size).any(axis=1)
-    boxes = files.upright_boxes(table, list(KEY_OF))
+    boxes = upright_boxes(table, list(KEY_OF))
     rings = geometry.open_rings(table["rings"])
     around = geometry.ring_envelopes(rings, len(kinds))
     bare = np.isin(kinds, (Kind.SKELETON, Kind.POINTS, Kind.POLYLINE, Kind.CUBOID)) & np.isnan(boxes).any(axis=1)
@@ -195,7 +206,7 @@ def _rows(rows: Rows, detail: Detail) -> list[tuple[Integers, int, pa.Array]]:
     with np.errstate(invalid="ignore"):
         solid = (boxes[:, 2:] > 0).all(axis=1)
     relative = np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], axis=1) / np.tile(size, 2)
-    relative[:, 2:] = np.maximum(relative[:, 2:], files.SMALLEST)
+    relative[:, 2:] = np.maximum(relative[:, 2:], writing.SMALLEST)
 
     upright = np.flatnonzero((key == 0) & solid)
     posed = np.flatnonzero((key == 2) & solid)
@@ -208,7 +219,7 @@ def _rows(rows: Rows, detail: Detail) -> list[tuple[Integers, int, pa.Array]]:
     turned, corners = turned[inside], np.clip(corners[inside] / size[turned[inside]][:, None], 0, 1)
     shaped = [
         _segments(table, rings, np.flatnonzero((kinds == Kind.POLYGON) & (key == 1) & sized), size),
-        _segments(table, _mask_rings(table), np.flatnonzero((kinds == Kind.MASK) & (key == 1) & sized), size),
+        _segments(table, mask_rings(table), np.flatnonzero((kinds == Kind.MASK) & (key == 1) & sized), size),
     ]
     return [
         (upright, 0, _matrix_texts(label[upright], relative[upright])),
@@ -229,17 +240,6 @@ def _segments(table: pa.Table, rings: Rings, at: Integers, size: Floats) -> tupl
     values = one.values / np.repeat(size[one.owner], counts // 2, axis=0).reshape(-1)
     label = table["label"].to_numpy()[one.owner]
     return one.owner, _texts(label, values, one.offsets)
-
-
-def _mask_rings(table: pa.Table) -> Rings:
-    """The outlines of masks."""
-    at = np.flatnonzero((table["kind"].to_numpy() == Kind.MASK) & table["rle"].is_valid().to_numpy())
-    if not len(at):
-        return Rings(np.zeros(0), np.zeros(1, np.int64), np.zeros(0, np.int64))
-    mine = table.take(pa.array(at))
-    size = mine["rle_size"].combine_chunks().flatten().to_numpy().reshape(-1, 2).astype(np.int64)
-    found = outlines(masks.decode(mine["rle"].combine_chunks()), size[:, 0], size[:, 1]).rings
-    return found._replace(owner=at[found.owner])
 
 
 def _points(table: pa.Table, rings: Rings, size: Floats, count: int) -> Floats:

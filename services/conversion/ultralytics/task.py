@@ -13,8 +13,7 @@ from framehouse.runtime import errors
 from framehouse.store.issues import IssueLog
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, ReadPlan
-from services.conversion.ultralytics import data_yaml
-from services.conversion.ultralytics import finding as ultralytics_finding
+from services.conversion.ultralytics import data_yaml, finding
 from services.conversion.ultralytics.data_yaml import DataYaml
 
 LOOKED_AT = 5
@@ -84,4 +83,4 @@ def plan(archive: Archive, format: str, issues: IssueLog) -> ReadPlan:
             else f"{data.file} has no kpt_shape, which says how many keypoints a row has; add it, for instance [17, 3]",
             reason="FORMAT_OTHER_TASK",
         )
-    return ultralytics_finding.plan(archive, data, issues)
+    return finding.plan(archive, data, issues)

@@ -165,8 +165,10 @@ def _corners(found: Elements, inner: Integers, owner: Integers, deep: Integers, 
     is_box = plain.called(found, inner, "bndbox")
     boxes = inner[is_box]
     found.odd[found.file[boxes[found.is_leaf(boxes)]]] = True
+    of = owner[is_box]
+    found.odd[found.file[boxes[1:][of[1:] == of[:-1]]]] = True
     place = plain.owners(found, deep, boxes)
-    deep, of = deep[place >= 0], owner[is_box][place[place >= 0]]
+    deep, of = deep[place >= 0], of[place[place >= 0]]
     sides = []
     for name in xml.CORNERS:
         own = plain.called(found, deep, name)

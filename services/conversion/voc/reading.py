@@ -34,7 +34,7 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
         rows, paths, files = zip(*run, strict=True)
 
         def tell(at: int, one: Refused | Problem, paths: Sequence[str] = paths) -> None:
-            severity = WARNING if one.code == "RING_TOO_SHORT" else ERROR
+            severity = WARNING if one.code in ("RING_TOO_SHORT", "BOX_REPEATED") else ERROR
             issues.add(one.code, severity, paths[at], one.text, one.remedy, one.line)
 
         objects = voc_objects.read(files, position, tell)

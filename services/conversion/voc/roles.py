@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from framehouse.annotations.geometry import Floats, Integers
+from framehouse.annotations.geometry import Integers
 from framehouse.annotations.schema import Kind
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion.ultralytics import files as ultralytics_files
+from services.conversion.shapes import upright_boxes
 from services.conversion.voc.labels import Colour
 
 SHAPES = (
@@ -55,8 +55,6 @@ class Roles(NamedTuple):
 
     objects: Integers
     """Rows that are written as objects or parts, in their order."""
-    boxes: Floats
-    """Upright boxes of all rows; NaN where there is none."""
     host: Integers
     """For each of `objects` the row of the object that it is a part of; of itself where it is none."""
     number: Integers
@@ -69,14 +67,21 @@ class Roles(NamedTuple):
     """For each of `masks` the number of its instance: that of its object, or one that is of no object of its class."""
 
 
-def find_roles(annotations: pa.Table, labels: LabelSchema, detail: Detail, paint: Marks) -> Roles:
-    """Who is what. `paint`: which annotations are painted beside being objects, if they are of a kind that can be."""
+def solid(annotations: pa.Table) -> Marks:
+    """Which annotations are shapes with width and height, and a class."""
+    # A box of NaN is none.
+    result: Marks = np.asarray((upright_boxes(annotations, SHAPES)[:, 2:] > 0).all(axis=1))
+    return result
+
+
+def find_roles(annotations: pa.Table, is_solid: Marks, labels: LabelSchema, detail: Detail, paint: Marks) -> Roles:
+    """Who is what. `is_solid` is what `solid` says of them, `paint` which are painted beside being objects, if they are
+    of a kind that can be.
+    """
     image, kinds, label = (annotations[name].to_numpy() for name in ("image", "kind", "label"))
     kept = np.append(np.array(detail.kept, bool), False)[label]
     line = np.append(np.array(detail.lines, np.int64), -1)[label]
-    boxes = ultralytics_files.upright_boxes(annotations, list(SHAPES))
-    # A box of NaN is none.
-    objects = np.flatnonzero(kept & (boxes[:, 2:] > 0).all(axis=1))
+    objects = np.flatnonzero(kept & is_solid)
     group = pc.fill_null(annotations["group"], -1).to_numpy()
     grouped = annotations["group"].is_valid().to_numpy(zero_copy_only=False)
     keys = np.stack([image, group, label], axis=1)
@@ -110,7 +115,7 @@ def find_roles(annotations: pa.Table, labels: LabelSchema, detail: Detail, paint
     owners = np.full(len(owner), -1)
     owners[once] = np.array(owner, np.int64)[once]
     instance = _instances(keys[shapes], owners, {(image[i], k): label[i] for i, k in number_of.items()}, number_of)
-    return Roles(objects, boxes, host, number, shapes, owners, instance)
+    return Roles(objects, host, number, shapes, owners, instance)
 
 
 def _instances(

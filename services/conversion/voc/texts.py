@@ -21,8 +21,9 @@ from framehouse.annotations.schema import Flag, Kind
 from framehouse.store.bundle import BundleWriter
 from services.conversion import columns
 from services.conversion.format import Rows
+from services.conversion.shapes import upright_boxes
 from services.conversion.voc import xml as voc_xml
-from services.conversion.voc.roles import Detail, Roles
+from services.conversion.voc.roles import SHAPES, Detail, Roles
 
 NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML has no place for."""
@@ -118,7 +119,7 @@ def _objects(rows: Rows, detail: Detail, roles: Roles, is_original: NDArray[np.b
     label = mine["label"].to_numpy()
     names = pa.array([escape(name) for name in detail.names], pa.string()).take(pa.array(label))
     pose, rest = _attributes(mine["attributes"].combine_chunks(), label, rows, detail)
-    boxes = roles.boxes[roles.objects]
+    boxes = upright_boxes(mine, SHAPES)
     low = boxes[:, :2] + is_original[:, None]
     high = boxes[:, :2] + boxes[:, 2:]
     left, top, right, bottom = (columns.text(values) for values in (*low.T, *high.T))

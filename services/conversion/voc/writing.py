@@ -12,19 +12,20 @@ from framehouse.annotations.schema import Flag, Kind, State
 from framehouse.store.bundle import BundleWriter
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import LABEL_MAP_VOC, Loss, WriteOptions
-from services.conversion import losses
-from services.conversion.coco.outlines import polygon_rings
+from services.conversion import layout, losses
 from services.conversion.format import Preparation, Rows, WriteHead
-from services.conversion.ultralytics import files as ultralytics_files
+from services.conversion.shapes import polygon_rings
 from services.conversion.voc import labels as voc_labels
 from services.conversion.voc import masks as voc_masks
 from services.conversion.voc import texts as voc_texts
 from services.conversion.voc.labels import BACKGROUND, BLACK, Entry
-from services.conversion.voc.roles import SHAPES, Detail, Roles, find_roles
+from services.conversion.voc.roles import SHAPES, Detail, Roles, find_roles, solid
 
 ID = "pascal-voc"
 DEFAULT_SPLIT = "default"
 HELD = Flag.DIFFICULT | Flag.TRUNCATED | Flag.OCCLUDED
+AT_ONCE = 1 << 16
+"""Annotations whose losses are counted at once, for what is made of them takes many times their room."""
 PAINTED_AT_ONCE = 64
 """Images whose masks are decoded together."""
 ALL_CLASSES = 256
@@ -44,8 +45,10 @@ def spared(source_format: str, options: WriteOptions) -> tuple[str, ...]:
     return () if source_format == ID or options.voc.paint_polygons else ("rings",)
 
 
-def scan(flat: pa.Table) -> dict[str, pa.Array]:
-    """Which annotations have attributes, and which masks share pixels with others of their image."""
+def scan(images: pa.Table, flat: pa.Table) -> dict[str, pa.Array]:
+    """Which annotations have width and height, which attributes, and which masks share pixels with others of their
+    image.
+    """
     is_mask = flat["rle"].is_valid().to_numpy()
     shared = np.zeros(flat.num_rows, bool)
     if is_mask.any():
@@ -53,13 +56,17 @@ def scan(flat: pa.Table) -> dict[str, pa.Array]:
         size = mine["rle_size"].combine_chunks().flatten().to_numpy().reshape(-1, 2).astype(np.int64)
         runs = masks.decode(mine["rle"].combine_chunks())
         shared[is_mask] = voc_masks.overlapping(mine["image"].to_numpy(), runs, size)
-    return {"has_attributes": flat["attributes"].is_valid().combine_chunks(), "is_shared": pa.array(shared)}
+    return {
+        "is_solid": pa.array(solid(flat)),
+        "has_attributes": flat["attributes"].is_valid().combine_chunks(),
+        "is_shared": pa.array(shared),
+    }
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides names and the label map, and counts what cannot be written."""
     target = pc.binary_join_element_wise("JPEGImages", images["path"].combine_chunks(), "/")
-    target, label_path, lost = ultralytics_files.label_files(target, _label_path)
+    target, label_path, lost = layout.label_files(target, _label_path)
     stem = pc.utf8_slice_codeunits(pc.replace_substring_regex(label_path, r"\.xml$", ""), len("Annotations/"))
     detail = _detail(annotations, labels, head)
     lost += _losses(annotations, labels, detail)
@@ -108,22 +115,37 @@ def _detail(annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Deta
 
 def _losses(annotations: pa.Table, labels: LabelSchema, detail: Detail) -> list[Loss]:
     """What is lost beside what the format's declaration says."""
-    image, kinds, label, flags = (annotations[name].to_numpy() for name in ("image", "kind", "label", "flags"))
-    found = losses.Annotations(image, kinds, label, flags, {}, labels)
-    result: list[Loss] = []
-
-    def loss(code: str, subject: str, touched: Marks, fallback: str) -> None:
-        if touched.any():
-            result.append(found.loss(code, subject, touched, fallback))
-
+    tally = losses.Tally(labels)
+    image = annotations["image"].to_numpy()
+    first = 0
+    while first < len(image):
+        # No image is divided.
+        last = image[min(first + AT_ONCE, len(image)) - 1]
+        end = int(np.searchsorted(image, last, side="right"))
+        _add_losses(tally, annotations.slice(first, end - first), labels, detail)
+        first = end
+    result = tally.losses()
     renamed = sum(name != label.name for name, label in zip(detail.names, labels.labels, strict=True))
     if renamed:
         text = f"{renamed} classes are written with `_` for what labelmap.txt has no place for"
-        result.append(Loss(code="NAME_CHANGED", subject="names of classes", fallback=text))
+        result.insert(0, Loss(code="NAME_CHANGED", subject="names of classes", fallback=text))
+    return result
+
+
+def _add_losses(tally: losses.Tally, annotations: pa.Table, labels: LabelSchema, detail: Detail) -> None:
+    image, kinds, label, flags = (annotations[name].to_numpy() for name in ("image", "kind", "label", "flags"))
+    # Images are counted from the first one on.
+    image = image - image[:1]
+    found = losses.Annotations(image, kinds, label, flags, {})
+
+    def loss(code: str, subject: str, touched: Marks, fallback: str) -> None:
+        tally.loss(found, code, subject, touched, fallback)
+
     known = label >= 0
     kept = np.append(np.array(detail.kept, bool), False)[label]
     loss("LABEL_NOT_IN_MAP", "classes that the challenge has not", known & ~kept, losses.LEFT_OUT)
-    roles = find_roles(annotations, labels, detail, np.zeros(len(label), bool))
+    is_solid = annotations["is_solid"].to_numpy()
+    roles = find_roles(annotations, is_solid, labels, detail, np.zeros(len(label), bool))
     written = np.zeros(len(label), bool)
     written[roles.objects] = True
     shaped = kept & np.isin(kinds, SHAPES)
@@ -139,10 +161,9 @@ def _losses(annotations: pa.Table, labels: LabelSchema, detail: Detail) -> list[
     attributes = annotations["has_attributes"].to_numpy(zero_copy_only=False)
     loss("ATTRIBUTES_UNSUPPORTED", "attributes of masks and tags", bare & attributes, "written without them")
     loss("FLAG_UNSUPPORTED", "flags of masks and tags", bare & (flags & HELD > 0), "written without the flag")
-    pairs = set(zip(image[roles.objects].tolist(), label[roles.objects].tolist(), strict=True))
-    implied = np.zeros(len(label), bool)
-    tags = np.flatnonzero(is_tag & kept)
-    implied[tags] = [pair in pairs for pair in zip(image[tags].tolist(), label[tags].tolist(), strict=True)]
+    tags = is_tag & kept
+    classes = image.astype(np.int64) * (len(labels.labels) + 1) + label
+    implied = tags & np.isin(classes, classes[roles.objects]) if tags.any() else tags
     text = "written, but read as what the objects say"
     loss("TAG_IMPLIED", "tags of a class that their image has objects of", implied, text)
     related = np.zeros(len(label), bool)
@@ -156,7 +177,6 @@ def _losses(annotations: pa.Table, labels: LabelSchema, detail: Detail) -> list[
     shared_group[grouped] = members[at.reshape(-1)] > 1
     text = "written without them: only an object with its parts or its mask is one group"
     loss("GROUP_UNSUPPORTED", "groups", kept & shared_group & ~related, text)
-    return result
 
 
 def write(rows: Rows, bundle: BundleWriter) -> None:
@@ -166,7 +186,7 @@ def write(rows: Rows, bundle: BundleWriter) -> None:
     image = rows.annotations["image"].to_numpy()
     sized: Marks = np.asarray(_sizes(rows.images).all(axis=1))
     paint = sized[image] & asked.paint_polygons
-    roles = find_roles(rows.annotations, rows.labels, detail, paint)
+    roles = find_roles(rows.annotations, solid(rows.annotations), rows.labels, detail, paint)
     label = rows.annotations["label"].to_numpy()
     count = rows.images.num_rows
     painted = np.bincount(image[roles.masks], minlength=count) > 0

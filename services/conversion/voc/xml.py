@@ -190,6 +190,7 @@ def _append(
     texts, box, nested = _children(item)
     name = (texts.get("name") or "").strip()
     label = position.get(name, -1)
+    several = sum(child.tag == "bndbox" for child in item) > 1
 
     def tell(code: str, text: str) -> None:
         line: Any = item.sourceline
@@ -197,6 +198,8 @@ def _append(
 
     if label < 0:
         return tell("ANNOTATION_INVALID", "the object has no name")
+    if several:
+        tell("BOX_REPEATED", f"the object {name} has several boxes; the last one was read")
     flags = 0
     for key, flag in FLAGS:
         if texts.get(key) not in UNSET and is_set(texts[key]):

@@ -53,6 +53,8 @@ def _bars() -> Iterator[Report]:
             bars.console.print(progress.note, highlight=False, markup=False)
         if progress.losses:
             print_losses(progress.losses, to_stderr=True)
+        if not progress.stage:
+            return
         task = tasks.get(progress.stage)
         if task is None:
             task = tasks[progress.stage] = bars.add_task(progress.stage, total=None, unit=progress.unit)
@@ -76,6 +78,8 @@ class _Lines:
             print(progress.note, file=sys.stderr, flush=True)
         if progress.losses:
             print_losses(progress.losses, to_stderr=True)
+        if not progress.stage:
+            return
         now = time.monotonic()
         stage = progress.stage
         began = self._began.setdefault(stage, now)

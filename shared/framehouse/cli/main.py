@@ -78,6 +78,8 @@ def options(
 
 def main() -> None:
     """The entry point."""
+    # gRPC says by itself what errors say in words: that a handshake failed, for instance.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         app()
     except Exception as error:

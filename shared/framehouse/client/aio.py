@@ -19,7 +19,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
 
-from framehouse.client import downloading, images, progress, transfer
+from framehouse.client import downloading, formats, images, progress, transfer
 from framehouse.client.address import find_address, find_api_key
 from framehouse.client.connection import DEADLINE_SECONDS, Connection
 from framehouse.client.errors import (
@@ -287,6 +287,7 @@ class AsyncClient:
         if isinstance(source, ingest_pb2.Upload):
             upload = source
         else:
+            await self._check_formats(reads=read.format)
             upload = await (self.upload(source, report) if add else self._upload_new(source, name, report))
         request = ingest_pb2.ImportDatasetRequest(
             parent=parent,
@@ -313,6 +314,16 @@ class AsyncClient:
                 reason="DATASET_EXISTS",
             )
         return await self.upload(source, report)
+
+    async def _check_formats(self, *, reads: str = "", writes: str = "") -> None:
+        """That the formats which are named are there, before anything is sent or kept."""
+        is_named = reads not in ("", "auto")
+        if is_named or writes:
+            known = await self.list_formats()
+            if is_named:
+                formats.named(reads, [one for one in known if one.can_read])
+            if writes:
+                formats.named(writes, [one for one in known if one.can_write])
 
     # --- datasets
 
@@ -909,7 +920,11 @@ class AsyncClient:
         reading = {name: choices.pop(name) for name in ReadChoices.__annotations__ if name in choices}  # type: ignore[misc]
         read, write = read_options(**reading), write_options(to, **choices)  # type: ignore[misc]
         target = None if dry_run else check_target(out)
-        upload = source if isinstance(source, ingest_pb2.Upload) else await self.upload(source, report)
+        if isinstance(source, ingest_pb2.Upload):
+            upload = source
+        else:
+            await self._check_formats(reads=read.format, writes=write.format)
+            upload = await self.upload(source, report)
         request = conversion_pb2.ConvertArchiveRequest(
             upload=upload.name,
             read=read,
@@ -966,6 +981,7 @@ class AsyncClient:
     ) -> recipe_pb2.Recipe:
         """Keeps what an export is to be like under a name, such as `training`."""
         parent, _, recipe_id = self._names.recipe(name).partition("/recipes/")
+        await self._check_formats(writes=format)
         recipe = recipe_pb2.Recipe(display_name=display_name, write=write_options(format, **choices))
         request = recipe_pb2.CreateRecipeRequest(parent=parent, recipe_id=recipe_id, recipe=recipe)
         return await self._call("RecipeService/CreateRecipe", request, recipe_pb2.Recipe)
@@ -981,6 +997,7 @@ class AsyncClient:
             etag,
         )
         request.recipe.write.CopyFrom(write_options(format, **choices))
+        await self._check_formats(writes=format)
         return await self._call("RecipeService/UpdateRecipe", request, recipe_pb2.Recipe)
 
     async def get_recipe(self, name: str) -> recipe_pb2.Recipe:
@@ -1030,6 +1047,7 @@ class AsyncClient:
         async with aclosing(self.watch_job(job)) as operations:
             async for operation in operations:
                 if operation.metadata.Unpack(metadata):
+                    stage = progress.Progress("", "", 0, 0)
                     for stage in progress.stages(metadata):
                         report(stage)
                     if metadata.losses and not told:

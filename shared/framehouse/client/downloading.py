@@ -9,7 +9,7 @@ from pathlib import Path
 import xxhash
 
 from framehouse.client import transfer
-from framehouse.client.errors import FailedPrecondition, InvalidArgument
+from framehouse.client.errors import FailedPrecondition, unwritable
 from framehouse.client.unpacking import unpack
 from framehouse.v1 import export_pb2
 
@@ -65,11 +65,7 @@ async def download(
             await asyncio.to_thread(os.replace, part, path)
         return written
     except OSError as error:
-        raise InvalidArgument(
-            f"{str(target)!r} cannot be written: {(error.strerror or str(error)).lower()}",
-            remedy="name another place, or make room there",
-            reason="TARGET_UNWRITABLE",
-        ) from error
+        raise unwritable(target, error) from error
     finally:
         stop.set()
 
@@ -88,11 +84,7 @@ async def download_file(url: str, size: int, target: Path, received: Callable[[i
         await asyncio.to_thread(transfer.fetch, url, size, part, tell, stop)
         await asyncio.to_thread(os.replace, part, target)
     except OSError as error:
-        raise InvalidArgument(
-            f"{str(target)!r} cannot be written: {(error.strerror or str(error)).lower()}",
-            remedy="name another place, or make room there",
-            reason="TARGET_UNWRITABLE",
-        ) from error
+        raise unwritable(target, error) from error
     finally:
         stop.set()
     return target

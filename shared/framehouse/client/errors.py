@@ -4,6 +4,7 @@ Built from the `google.rpc.Status` that the suite answers, or raised here, befor
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -134,6 +135,15 @@ def from_call(error: grpc.aio.AioRpcError, address: str) -> FramehouseError:
     if error.code() is grpc.StatusCode.UNAVAILABLE and not trailing:
         return no_suite(address, error.details() or "")
     return from_status(status_pb2.Status(code=error.code().value[0], message=error.details() or ""))
+
+
+def unwritable(path: Path, error: OSError) -> InvalidArgument:
+    """The error for a file or folder that could not be written."""
+    return InvalidArgument(
+        f"{str(path)!r} cannot be written: {(error.strerror or str(error)).lower()}",
+        remedy="name another place, or make room there",
+        reason="TARGET_UNWRITABLE",
+    )
 
 
 def no_suite(address: str, cause: str = "") -> Unavailable:

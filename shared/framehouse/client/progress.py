@@ -11,6 +11,7 @@ class Progress:
     """One stage of what goes on."""
 
     stage: str
+    """Empty where none has begun, as of an export that is there already: only `losses` are told then."""
     unit: str
     """What is counted: `bytes`, `images`, `files`."""
     done: int

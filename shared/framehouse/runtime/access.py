@@ -17,7 +17,7 @@ from framehouse.loopback import is_loopback
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import NotFound, PermissionDenied, Unauthenticated
 
-METADATA = "x-framehouse-identity"
+IDENTITY_METADATA = "x-framehouse-identity"
 """The metadata that says who calls. The gateway takes it from nobody."""
 LIFE_SECONDS = 60
 """How long what the gateway has signed is worth something: it is used at once."""
@@ -69,7 +69,9 @@ def verify(identity: str) -> Caller:
         if until < time.time():
             raise ValueError
     except ValueError:
-        raise Unauthenticated(f"the metadata {METADATA} is not of our gateway", reason="IDENTITY_INVALID") from None
+        raise Unauthenticated(
+            f"the metadata {IDENTITY_METADATA} is not of our gateway", reason="IDENTITY_INVALID"
+        ) from None
     return caller
 
 

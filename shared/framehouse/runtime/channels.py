@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from framehouse.runtime.access import IDENTITY, METADATA
+from framehouse.runtime.access import IDENTITY, IDENTITY_METADATA
 from framehouse.runtime.config import settings
 from framehouse.runtime.errors import Unavailable
 from framehouse.runtime.telemetry import REQUEST_ID
@@ -66,7 +66,7 @@ class _CarryOn(grpc.aio.UnaryUnaryClientInterceptor):
         if request_id := REQUEST_ID.get():
             metadata.add("x-request-id", request_id)
         if identity := IDENTITY.get():
-            metadata.add(METADATA, identity)
+            metadata.add(IDENTITY_METADATA, identity)
         carried = grpc.aio.ClientCallDetails(
             details.method, timeout, metadata, details.credentials, details.wait_for_ready
         )

@@ -86,7 +86,7 @@ class _Request:
         self.method = method
         self.context = context
         self.id = str(metadata.get("x-request-id") or uuid.uuid4().hex)
-        self.identity = str(metadata.get(access.METADATA, ""))
+        self.identity = str(metadata.get(access.IDENTITY_METADATA, ""))
         self.began = time.perf_counter()
         structlog.contextvars.bind_contextvars(request_id=self.id, method=method.full_name)
         REQUEST_ID.set(self.id)

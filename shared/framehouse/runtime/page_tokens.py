@@ -1,4 +1,4 @@
-"""What page tokens carry, read back. Clients may send anything as one; what is read here is at least of a form that a
+"""What page tokens carry, and back. Clients may send anything as one; what is read here is at least of a form that a
 token can have. Whether it is of the same listing is for the listing to say.
 """
 
@@ -6,7 +6,14 @@ import base64
 import json
 from typing import Any
 
+from framehouse.runtime.errors import InvalidArgument
+
 LARGEST = 2**63 - 1
+
+
+def token_of(values: list[Any]) -> str:
+    """The token that carries texts and whole numbers."""
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
 
 
 def values_of(token: str) -> list[Any]:
@@ -20,6 +27,12 @@ def values_of(token: str) -> list[Any]:
     if not isinstance(values, list) or not all(map(_is_plain, values)):
         raise ValueError("not a list of texts and whole numbers")
     return values
+
+
+def not_ours(other: str = "") -> InvalidArgument:
+    """The error for a token that cannot be read, or that belongs to an `other` thing of the kind that is listed."""
+    text = f"page_token is not one of ours{f', or of another {other}' if other else ''}; start again without it"
+    return InvalidArgument(text, field="page_token")
 
 
 def _is_plain(value: Any) -> bool:

@@ -25,7 +25,7 @@ from framehouse.runtime.handlers import generic_handler
 from framehouse.runtime.telemetry import configure_logging, logger
 from framehouse.runtime.topology import PORTS, services
 
-SERVER_OPTIONS = [
+_OPTIONS = [
     ("grpc.so_reuseport", 0),
     # A small upload in one message, a hundred thousand URLs.
     ("grpc.max_receive_message_length", 20 << 20),
@@ -73,16 +73,9 @@ async def run_server(
     background: Sequence[Background] = (),
 ) -> None:
     """Runs a gRPC server with health and reflection for `service_names`, and the background work, until SIGTERM."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-
-    server = grpc.aio.server(options=SERVER_OPTIONS)
+    stop = stopped_by_signals()
     checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflection.enable_server_reflection([*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    server.add_generic_rpc_handlers(handlers)
+    server = grpc_server(handlers, service_names, checks)
     address = f"{settings().host}:{settings().port or PORTS[name]}"
     server.add_insecure_port(address)
     await server.start()
@@ -107,6 +100,24 @@ async def run_server(
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), settings().drain_seconds + 5)
     logger().info("stopped")
+
+
+def stopped_by_signals() -> asyncio.Event:
+    """The event that SIGTERM and SIGINT set from now on."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def grpc_server(
+    handlers: Sequence[grpc.GenericRpcHandler], service_names: Sequence[str], checks: health.aio.HealthServicer
+) -> grpc.aio.Server:
+    """A server, not yet started and without a port, with health by `checks` and reflection for `service_names`."""
+    server = grpc.aio.server(handlers=handlers, options=_OPTIONS)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflection.enable_server_reflection([*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    return server
 
 
 def share_memory_between_threads() -> None:

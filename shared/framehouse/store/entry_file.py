@@ -71,6 +71,8 @@ def _inflated(bucket: Bucket, entry: Mapping[str, Any], start: int) -> Iterator[
             while packed:
                 yield inflater.decompress(packed, CHUNK)
                 packed = inflater.unconsumed_tail
+            if inflater.eof:  # the inflater would gather all that comes after it
+                return
         yield inflater.flush()
     except zlib.error as error:
         raise DamagedEntry(f"its bytes cannot be unpacked ({error})") from error

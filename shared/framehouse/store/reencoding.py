@@ -5,15 +5,13 @@ JPEG nor BMP knows transparency.
 """
 
 import io
-import threading
-from contextlib import nullcontext
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from framehouse.pillow import UPRIGHT, alone_if_large, one_large, register_heif
 from framehouse.runtime.config import settings
 
 FORMATS = ("jpeg", "png", "webp", "bmp", "tiff")
@@ -42,21 +40,8 @@ DEEP = ("png", "tiff")
 TURNED_BY_READERS = ("heic", "tiff", "dng")
 """Formats whose pixels come upright from the reader."""
 
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-LARGE = 32_000_000
-"""Pixels from which images are worked on one after the other, so that memory does not grow with the threads."""
 MAX_PROFILE = 1 << 20
 """Bytes of a colour profile that is kept."""
-
-_one_large = threading.Lock()
 
 
 def encode(data: bytes, format: str, orientation: int | None, target: str) -> bytes:
@@ -68,15 +53,15 @@ def encode(data: bytes, format: str, orientation: int | None, target: str) -> by
     Image.MAX_IMAGE_PIXELS = None  # the limit is checked here
     try:
         if format == "dng":
-            with _one_large:
+            with one_large:
                 return _file(_developed(data), target)
         if format == "heic":
-            _register_heif()
+            register_heif()
         with Image.open(io.BytesIO(data), formats=(READERS[format],)) as image:
             pixels = image.width * image.height
             if pixels > limit:
                 raise ValueError(f"it has {pixels:,} pixels, more than the {limit:,} allowed")
-            with nullcontext() if pixels < LARGE else _one_large:
+            with alone_if_large(pixels):
                 turn = None if format in TURNED_BY_READERS else UPRIGHT.get(orientation or 1)
                 if format in DEEP and target in DEEP and _has_deep_colours(image):
                     return _deep_file(data, turn, target)
@@ -165,10 +150,3 @@ def _developed(data: bytes) -> Image.Image:
 
     with rawpy.imread(io.BytesIO(data)) as raw:
         return Image.fromarray(raw.postprocess(use_camera_wb=True, output_bps=8))
-
-
-@cache
-def _register_heif() -> None:
-    import pillow_heif
-
-    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)

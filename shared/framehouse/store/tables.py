@@ -45,7 +45,7 @@ CACHE_BYTES = 128 << 20
 
 AWAY = re.compile(r"error sending request|connection closed|timed out|non-2xx status code: 5")
 """What Lance's errors say where the store does not answer; they have no types."""
-CONFLICT = re.compile(r"commit conflict", re.IGNORECASE)
+CONFLICT = re.compile(r"commit conflict|incompatible transaction", re.IGNORECASE)
 DENIED = re.compile(r"non-2xx status code: 403")
 ABSENT = re.compile(r"was not found|not found:", re.IGNORECASE)
 
@@ -378,9 +378,16 @@ def rows_of(table: lance.LanceDataset, fragments: Sequence[lance.LanceFragment],
 
 
 def batches(
-    table: lance.LanceDataset, columns: Sequence[str], rows: int, *, with_address: bool = False, ahead: int = 1
+    table: lance.LanceDataset,
+    columns: Sequence[str],
+    rows: int,
+    *,
+    fragments: Sequence[lance.LanceFragment] | None = None,
+    with_address: bool = False,
+    ahead: int = 1,
 ) -> Iterator[pa.RecordBatch]:
-    """All rows of a table in order, at most `rows` at a time, in memory that does not grow with it.
+    """All rows of a table, or of some fragments of it, in order, at most `rows` at a time, in memory that does not grow
+    with it.
 
     `ahead`: fragments that are read before they are asked for; narrow columns come thrice as fast with some.
     """
@@ -388,6 +395,7 @@ def batches(
         # Lance reads far ahead unless told otherwise.
         yield from table.to_batches(
             columns=list(columns),
+            fragments=fragments,
             batch_size=rows,
             batch_readahead=2,
             fragment_readahead=ahead,

@@ -165,7 +165,38 @@ def test_of_two_outlines_of_an_object_one_is_kept_and_the_other_is_told() -> Non
     assert told(found) == [(Kind.SKELETON, 4, 4), (Kind.POLYGON, ~4, 4)]
     assert records(found)[1]["rings"] == [SQUARE]
     # What only the other one says of the object is not lost with it.
-    assert records(found)[0]["attributes"] == '{"x":1}'
+    assert [item["attributes"] for item in records(found)] == ['{"x":1}', '{"x":1}']
+    written, _ = write(found.table, found.shelf, "coco-instances", "coco")
+    (item,) = json.loads(written["annotations/instances_train2017.json"])["annotations"]
+    assert item["attributes"] == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    ("instance", "skeleton"),
+    [({"attributes": {"x": 1}}, {"attributes": {"y": 2}}), ({"score": 0.5}, {"score": 0.25}), ({"iscrowd": 1}, {})],
+)
+@pytest.mark.parametrize("outline", [[], [SQUARE]])
+def test_what_two_files_say_differently_of_an_object_is_kept(instance: Any, skeleton: Any, outline: Any) -> None:
+    files = archive(
+        instances=body(thing(4, segmentation=outline, **instance)),
+        person_keypoints=keypoints(person(4, segmentation=[], **skeleton)),
+    )
+    found = read(files, "coco")
+    assert not found.codes()
+    kind = Kind.POLYGON if outline else Kind.BOX
+    assert told(found) == [(Kind.SKELETON, 4, None), (kind, 5, None)]
+    names = ("attributes", "score", "flags")
+    for item, alone in zip(records(found), ("coco-keypoints", "coco-instances"), strict=True):
+        (expected,) = records(read(files, alone))
+        assert [item[name] for name in names] == [expected[name] for name in names]
+
+
+def test_two_records_with_the_id_of_one_skeleton_are_both_kept() -> None:
+    other = [[10.0, 10.0, 20.0, 10.0, 20.0, 20.0]]
+    twice = body(thing(4), thing(4, segmentation=other))
+    found = read(archive(instances=twice, person_keypoints=keypoints(person(4, segmentation=[]))), "coco")
+    assert told(found) == [(Kind.SKELETON, 4, 4), (Kind.POLYGON, ~4, 4), (Kind.POLYGON, 5, None)]
+    assert [item["rings"] for item in records(found)[1:]] == [[SQUARE], other]
 
 
 def test_keypoints_of_a_class_that_differ_are_told() -> None:

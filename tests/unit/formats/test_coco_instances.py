@@ -243,6 +243,14 @@ def test_it_is_detected_by_what_the_file_holds() -> None:
     assert detect({"broken.json": "{]", "1.jpg": image()}) == {}
 
 
+@pytest.mark.parametrize("name", ["train.json", "labels_my-project_2026-01-02.json"])
+def test_neither_a_category_nor_a_name_hides_what_a_file_holds(name: str) -> None:
+    body = content(annotation(), categories=[{"id": 3, "name": "caption"}, {"id": 4, "name": "keypoints"}])
+    files = {name: json.dumps(body), "1.jpg": image()}
+    assert max(detect(files).items(), key=lambda pair: pair[1])[0] == "coco-instances"
+    assert [item["kind"] for item in records(read(files, "coco-instances"))] == [Kind.BOX]
+
+
 def test_files_of_other_tasks_are_left_alone() -> None:
     files = archive(
         content(annotation()), **{"annotations/person_keypoints_train.json": json.dumps(content(annotation()))}
@@ -279,6 +287,15 @@ def test_a_conversion_reads_only_what_the_target_needs_and_writes_the_same() -> 
     assert kinds[0] == kinds[1] == [Kind.POLYGON, Kind.POLYGON, Kind.MASK, Kind.MASK, Kind.BOX]
     assert {item["rings"] is None for item in records(part)} == {True}
     assert write(part.table, part.shelf, "yolo") == write(whole.table, whole.shelf, "yolo")
+
+
+@pytest.mark.parametrize("empty", [[[]], [[], []], [[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], []])
+@pytest.mark.parametrize("target", ["pascal-voc", "ultralytics-detect"])
+def test_a_conversion_that_needs_no_outlines_loses_none_that_are_not_there(target: str, empty: Any) -> None:
+    text = json.dumps(content(annotation(segmentation=empty))).replace("[]", "[ ]")
+    files = {"annotations/instances_train.json": text, "images/train/1.jpg": image()}
+    direct = read(files, "coco-instances", to=target)
+    assert not write(direct.table, direct.shelf, target, "coco-instances")[1]
 
 
 def test_what_is_written_reads_the_same_and_opens_in_pycocotools() -> None:

@@ -329,7 +329,8 @@ def test_ids_and_places_are_as_was_asked_for() -> None:
     ],
 )
 def test_a_task_is_detected_by_the_name_of_its_file(task: str, name: str) -> None:
-    content = body(person([1, 2, 2] * 3, caption="x", segments_info=[]))
+    tag = {"id": 1, "image_id": 7, "category_id": 3}
+    content = body(tag if task == "labels" else person([1, 2, 2] * 3, caption="x", segments_info=[]))
     for prefix in ("", "some/where/"):
         files = {prefix + path: data for path, data in archive(task, content).items()}
         found = detect({**files, "__MACOSX/._1.jpg": b"x", ".DS_Store": b"x"})

@@ -56,3 +56,14 @@ def test_what_is_cut_off_or_unbalanced_is_told_with_its_line(data: bytes, line: 
     with pytest.raises(Malformed) as caught:
         outline(data, 4)
     assert caught.value.line == line
+
+
+@pytest.mark.parametrize("letter", [b"\\", b"x"])
+def test_a_string_of_any_length_is_passed_by(letter: bytes) -> None:
+    found = Outline()
+    for chunk in [b'{"a": "', *[letter * 300_001] * 4, b'", "b": [{}]}']:
+        found.feed(chunk)
+        assert len(found._held) + len(found._string) < 10_000
+    found.close()
+    assert found.keys == ["a", "b"]
+    assert list(found.members) == ["b"]

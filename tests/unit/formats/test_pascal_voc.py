@@ -150,6 +150,14 @@ def test_one_bad_object_ends_nothing_else() -> None:
     assert found.counts == expected
 
 
+def test_an_object_with_several_boxes_is_told() -> None:
+    boxes = ["<xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax>", "<xmin>5</xmin><ymin>6</ymin>"]
+    for one, codes in ((boxes[0], {"BOX_REPEATED"}), (boxes[1], {"BOX_REPEATED", "LABEL_NOT_A_NUMBER"})):
+        inside = f"<name>cat</name><bndbox>{boxes[0]}</bndbox><bndbox>{one}</bndbox>"
+        text = f"<annotation><object>{inside}</object></annotation>"
+        assert read({"Annotations/1.xml": text, "JPEGImages/1.jpg": image()}, "pascal-voc").codes() == codes
+
+
 def test_polygons_and_turned_boxes_of_other_dialects_are_read_and_written_again() -> None:
     ring = "<polygon><x1>10</x1><y1>20</y1><x2>30.5</x2><y2>20</y2><x3>30</x3><y3>40</y3></polygon>"
     turned = (

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from whole_way import Shelf
 
-from framehouse.runtime.errors import FailedPrecondition
+from framehouse.runtime.errors import FailedPrecondition, InvalidArgument
 from framehouse.store.archive import INDEX_SCHEMA
 from services.conversion import deflate_points, unpacked
 from services.conversion.archive import Archive
@@ -15,17 +15,17 @@ from services.conversion.archive import Archive
 TEXT = ",".join(map(str, np.random.default_rng(1).random(150_000).round(9).tolist())).encode()
 
 
-def deflated(level: int = 6, strategy: int = zlib.Z_DEFAULT_STRATEGY) -> bytes:
-    """TEXT as zip files have it."""
+def deflated(level: int = 6, strategy: int = zlib.Z_DEFAULT_STRATEGY, text: bytes = TEXT) -> bytes:
+    """A text as zip files have it."""
     packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, strategy)
-    return packer.compress(TEXT) + packer.flush()
+    return packer.compress(text) + packer.flush()
 
 
-def archive(stored: bytes) -> Archive:
+def archive(stored: bytes, text: bytes = TEXT) -> Archive:
     shelf = Shelf()
     shelf.put("packs/a", b"before" + stored + b"after")
     row = {"path": "a.json", "object": "packs/a", "header_offset": 0, "data_offset": 6, "stored_size": len(stored)}
-    row |= {"size": len(TEXT), "method": 8, "crc32": zlib.crc32(TEXT)}
+    row |= {"size": len(text), "method": 8, "crc32": zlib.crc32(text)}
     return Archive(pa.Table.from_pylist([row], INDEX_SCHEMA), shelf, "")
 
 
@@ -54,7 +54,7 @@ def test_a_packed_file_is_read_where_it_lies(level: int) -> None:
 
 
 def test_a_file_without_points_is_unpacked_beside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacked, "TOO_FAR", 300_000)
+    monkeypatch.setattr(unpacked, "IN_VAIN", 2)
     monkeypatch.setattr(unpacked, "FRAME", 200_000)
     files, seen = archive(deflated(strategy=zlib.Z_FIXED)), []
     key, offset = unpacked.unpacked(files, 0, "labels", seen.append)
@@ -63,10 +63,33 @@ def test_a_file_without_points_is_unpacked_beside(monkeypatch: pytest.MonkeyPatc
     check(files, key, offset)
 
 
+def test_what_repeats_itself_is_read_where_it_was() -> None:
+    text = (
+        b'{"a": 1, "b": [0,0,0,0]},\n' * 400_000 + b"the end"
+    )  # so short when packed that a piece unpacks to more than is held
+    files = archive(deflated(text=text), text)
+    key, offset = unpacked.unpacked(files, 0, "labels", lambda _: None)
+    for begin in range(len(text) % 500_000, len(text), 500_000):
+        assert unpacked.fetch(files.bucket, key, offset + begin, 500_000) == text[begin:][:500_000]
+
+
+@pytest.mark.parametrize(("size", "said"), [(1, "instead of"), (-1, "more than")])
+def test_a_file_of_another_size_than_announced_is_damaged(size: int, said: str) -> None:
+    files = archive(deflated() + b"what comes after the end is not looked at", TEXT)
+    assert b"".join(files.stream(0)) == TEXT
+    sizes = pa.array([len(TEXT) + size])
+    files = Archive(files.entries.set_column(5, "size", sizes), files.bucket, "")
+    with pytest.raises(InvalidArgument, match=f"a.json is damaged: it unpacks to .*{said}"):
+        list(files.stream(0))
+
+
 def test_an_archive_that_is_not_what_it_was_is_told() -> None:
     files = archive(deflated())
     key, offset = unpacked.unpacked(files, 0, "labels", lambda _: None)
     files.bucket.put("packs/a", b"before")
+    with pytest.raises(FailedPrecondition, match="is not what it was"):
+        unpacked.fetch(files.bucket, key, offset + 500_000, 1000)
+    files.bucket.put("packs/a", b"\xff" * 1_000_000)
     with pytest.raises(FailedPrecondition, match="is not what it was"):
         unpacked.fetch(files.bucket, key, offset + 500_000, 1000)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from framehouse.pillow import UPRIGHT
 from services.media import decode
 from services.media.decode import is_expected, look
 from tests.unit.media.pictures import (
@@ -97,7 +98,7 @@ def test_a_raw_photograph_is_developed_upright(orientation: int) -> None:
     assert look(data, min_side=0, preview=False).width == found.width
     turned = preview_of(data)
     back = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}.get(orientation)
-    assert is_red_then_blue(turned.transpose(decode.UPRIGHT[back]) if back else turned)
+    assert is_red_then_blue(turned.transpose(UPRIGHT[back]) if back else turned)
 
 
 @pytest.mark.parametrize("value", [0, 9, 77])

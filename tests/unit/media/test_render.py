@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.media.decode import UPRIGHT, look
+from framehouse.pillow import UPRIGHT
+from services.media.decode import look
 from services.media.render import Part, shown
 from tests.unit.media.pictures import ALL_FORMATS, dng, encoded, example
 

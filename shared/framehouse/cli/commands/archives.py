@@ -264,15 +264,16 @@ def convert(
             **read,
             **choices,
         )
+        written = None if dry_run or as_json else client.get_export(result.export)
     if dry_run:
         _print_preview(result, result.losses, as_json)
         return
-    if as_json:
+    if written is None:
         output.print_json({**output.plain(result), "out": str(out)})
         return
     print(
-        f"{out}: {output.counted(result.image_count, 'image')}, "
-        f"{output.counted(result.annotation_count, 'annotation')}, from {result.source_format}"
+        f"{out}: {output.counted(written.image_count, 'image')}, "
+        f"{output.counted(written.annotation_count, 'annotation')} as {written.format}, from {result.source_format}"
     )
     output.print_issues(result.issue_counts, result.issues)
 

@@ -24,17 +24,12 @@ def formats(
     Where no suite runs, one is started for the time of the command.
     """
     from framehouse.cli import output, reach
-    from framehouse.client.errors import NotFound
+    from framehouse.client.formats import named
 
     with reach.client_of_any(address) as client:
         found = client.list_formats()
     if id:
-        # Of a name that is an id and an alias, the format of that id comes first.
-        named = (one for one in found if id.lower() in (one.id, *one.aliases))
-        chosen = sorted(named, key=lambda one: one.id != id.lower())
-        if not chosen:
-            known = ", ".join(one.id for one in found)
-            raise NotFound(f"there is no format {id!r}", remedy=f"there are: {known}", reason="FORMAT_NOT_FOUND")
+        chosen = named(id, found)
         if as_json:
             output.print_json(output.plain(chosen[0]))
         else:

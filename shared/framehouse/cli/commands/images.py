@@ -250,7 +250,7 @@ def _write(path: Path, data: bytes) -> None:
     """Writes a file that is there when it is whole."""
     import os
 
-    from framehouse.client.errors import InvalidArgument
+    from framehouse.client.errors import unwritable
 
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -260,8 +260,4 @@ def _write(path: Path, data: bytes) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise InvalidArgument(
-            f"{str(path)!r} cannot be written: {(error.strerror or str(error)).lower()}",
-            remedy="name another place, or make room there",
-            reason="TARGET_UNWRITABLE",
-        ) from error
+        raise unwritable(path, error) from error

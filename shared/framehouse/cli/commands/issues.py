@@ -77,7 +77,7 @@ def write_csv(path: Path, found: "Iterable[Issue]") -> int:
     import csv
     import os
 
-    from framehouse.client.errors import InvalidArgument
+    from framehouse.client.errors import unwritable
 
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     count = 0
@@ -94,11 +94,7 @@ def write_csv(path: Path, found: "Iterable[Issue]") -> int:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise InvalidArgument(
-            f"{str(path)!r} cannot be written: {(error.strerror or str(error)).lower()}",
-            remedy="name another place, or make room there",
-            reason="TARGET_UNWRITABLE",
-        ) from error
+        raise unwritable(path, error) from error
     return count
 
 

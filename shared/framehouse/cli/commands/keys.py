@@ -91,7 +91,7 @@ def create(
             "key": key.name,
             "scopes": _scopes(key),
             "ends": output.when(key.expire_time),
-            "use": f"FRAMEHOUSE_API_KEY={key.prefix}… FRAMEHOUSE_USER={key.name.split('/')[1]}",
+            "use": f"FRAMEHOUSE_API_KEY={key.prefix}…",
             "note": "the secret is not shown again",
         }
     )

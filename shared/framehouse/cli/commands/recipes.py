@@ -59,8 +59,8 @@ def show(recipe: Recipe, as_json: Json = False, address: Address = None) -> None
         return
     print(found.name)
     said = json_format.MessageToDict(found.write, preserving_proto_field_name=True)
-    output.print_facts({"title": found.display_name, "changed": output.when(found.update_time)})
-    output.print_facts({name.replace("_", " "): output.visible(str(value)) for name, value in said.items()})
+    facts = {"title": output.visible(found.display_name), "changed": output.when(found.update_time)}
+    output.print_facts(facts | {name.replace("_", " "): output.visible(str(value)) for name, value in said.items()})
 
 
 @taking(choices=writing)

@@ -3,7 +3,7 @@
 Numbers have six decimals, as Ultralytics writes them: 0.004 pixels in 4096.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +14,14 @@ from framehouse.annotations import geometry
 from framehouse.annotations.geometry import Floats, Integers
 from framehouse.annotations.schema import Kind, State
 from framehouse.annotations.splits import canonical_split
-from framehouse.runtime import jobs
 from framehouse.store.bundle import BundleWriter
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
+from services.conversion import layout
 from services.conversion.format import Rows, WriteHead
+from services.conversion.shapes import upright_boxes
 from services.conversion.ultralytics import data_yaml
-from services.conversion.ultralytics import finding as ultralytics_finding
+from services.conversion.ultralytics.finding import label_names
 
 DECIMALS = 6
 SMALLEST = 10.0**-DECIMALS
@@ -59,8 +60,8 @@ BORDER_LOSSES = (
     ("BOX_CLIPPED", "shapes that reach outside of their image", "cut at its border"),
 )
 """Code, subject and fallback of what is lost at the borders of images."""
-AT_ONCE = 1 << 17
-"""Annotations of which that is decided at once."""
+AT_BORDER = ("bbox", "rotation")
+"""Columns that `at_borders` looks at, beside kind and label."""
 
 LAYOUT = """
 data.yaml
@@ -71,7 +72,7 @@ labels/train/1.txt
 
 def names(images: pa.Table) -> tuple[dict[str, pa.Array], list[Loss]]:
     """The columns `target` and `label_path` of a write plan, and what changes by them."""
-    target, label, losses = label_files(images["target"].combine_chunks(), ultralytics_finding.label_names)
+    target, label, losses = layout.label_files(images["target"].combine_chunks(), label_names)
     unsplit = int(pc.sum(pc.equal(images["split"], "")).as_py() or 0)
     if unsplit:
         text = f"{unsplit} images without a split are written under {DEFAULT_SPLIT}"
@@ -79,40 +80,22 @@ def names(images: pa.Table) -> tuple[dict[str, pa.Array], list[Loss]]:
     return {"target": target, "label_path": label}, losses
 
 
-def label_files(target: pa.Array, label_of: Callable[[pa.Array], pa.Array]) -> tuple[pa.Array, pa.Array, list[Loss]]:
-    """Where images go, renamed where two would share a label file; the label files; and what changes by that."""
-    label = label_of(target)
-    losses: list[Loss] = []
-    codes = label.dictionary_encode().indices.to_numpy()
-    first = np.zeros(len(codes), bool)
-    first[np.unique(codes, return_index=True)[1]] = True
-    if not first.all():
-        # `1.jpg` and `1.png` would share `1.txt`.
-        renamed = pc.replace_substring_regex(target, r"\.([^./]*)$", r"_\1.\1")
-        target = pc.if_else(pa.array(first), target, renamed)
-        label = label_of(target)
-        count = int((~first).sum())
-        text = f"{count} images whose names differ by extension alone are renamed, `1.png` to `1_png.png`"
-        losses.append(Loss(code="NAME_CHANGED", subject="image names", image_count=count, fallback=text))
-    return target, label, losses
-
-
-def border_losses(
+def at_borders(
     images: pa.Table, annotations: pa.Table, written: Sequence[Kind], flat: Collection[Kind] = ()
-) -> list[Loss]:
-    """What is lost at the borders of images, or for want of their size, of the annotations of kinds that are `written`.
+) -> dict[str, pa.Array]:
+    """What is lost at the borders of images, or for want of their size, of the annotations of kinds that are `written`:
+    the column `at_border`, positions in BORDER_LOSSES, null where it is nothing.
 
-    `flat` are the kinds of which shapes without width or height can be written. Looked at are `AT_ONCE` annotations at
-    a time, for numbers of all of them take many times their room.
+    `flat` are the kinds of which shapes without width or height can be written.
     """
-    size = sizes(images)
-    counts = np.zeros(len(BORDER_LOSSES), np.int64)
-    for first in range(0, annotations.num_rows, AT_ONCE):
-        some = annotations.slice(first, AT_ONCE)
-        image = some["image"].to_numpy()
-        can_be_flat = np.isin(some["kind"].to_numpy(), list(flat))
-        counts += _at_borders(upright_boxes(some, written), size[image], can_be_flat)
-        jobs.report(int(image[-1]) + 1)
+    size, can_be_flat = sizes(images), np.isin(annotations["kind"].to_numpy(), list(flat))
+    lost = _lost(upright_boxes(annotations, written), size[annotations["image"].to_numpy()], can_be_flat)
+    return {"at_border": pa.array(lost, mask=lost < 0)}
+
+
+def border_losses(annotations: pa.Table) -> list[Loss]:
+    """The losses of annotations with what `at_borders` found."""
+    counts = np.bincount(annotations["at_border"].drop_null().to_numpy(), minlength=len(BORDER_LOSSES))
     lost = zip(BORDER_LOSSES, counts.tolist(), strict=True)
     return [
         Loss(code=code, subject=subject, annotation_count=count, fallback=fallback)
@@ -121,15 +104,15 @@ def border_losses(
     ]
 
 
-def _at_borders(boxes: Floats, size: Floats, can_be_flat: NDArray[np.bool_]) -> list[int]:
-    """How many of the boxes (n, 4), NaN for what is not written, each of BORDER_LOSSES is about."""
+def _lost(boxes: Floats, size: Floats, can_be_flat: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """Which of BORDER_LOSSES is about each of the boxes (n, 4), NaN for what is not written; -1 for none."""
     written = ~np.isnan(boxes).any(axis=1)
     unknown = written & np.isnan(size).any(axis=1)
     empty = written & ~unknown & ~can_be_flat & (boxes[:, 2:] <= 0).any(axis=1)
     gone = written & ~unknown & ~empty & geometry.outside(boxes, size)
     over = (np.abs(geometry.clip(boxes, size) - boxes) > 2 * SMALLEST * np.tile(size, 2)).any(axis=1)
     cut = written & ~unknown & ~empty & ~gone & over
-    return [int(np.count_nonzero(marked)) for marked in (unknown, empty, gone, cut)]
+    return np.select([unknown, empty, gone, cut], range(len(BORDER_LOSSES)), -1).astype(np.int8)
 
 
 def loss(code: str, subject: str, touched: NDArray[np.bool_], fallback: str) -> Loss:
@@ -139,18 +122,6 @@ def loss(code: str, subject: str, touched: NDArray[np.bool_], fallback: str) -> 
 def sizes(images: pa.Table) -> Floats:
     """(width, height) of images; NaN where they are not known."""
     return np.stack([pc.cast(images[name], pa.float64()).to_numpy() for name in ("width", "height")], axis=1)
-
-
-def upright_boxes(annotations: pa.Table, written: Sequence[Kind]) -> Floats:
-    """Upright boxes around annotations that have a label and are of a kind that is `written`; NaN for the others."""
-    found = geometry.boxes(annotations["bbox"])
-    kinds, labels = annotations["kind"].to_numpy(), annotations["label"].to_numpy()
-    turned = np.isin(kinds, [Kind.ROTATED_BOX, Kind.ELLIPSE]) & annotations["rotation"].is_valid().to_numpy()
-    if turned.any():
-        angles = annotations["rotation"].to_numpy()[turned]
-        found[turned] = geometry.corner_envelopes(geometry.corners(found[turned], angles))
-    found[(labels < 0) | ~np.isin(kinds, list(written))] = np.nan
-    return found
 
 
 def write_boxes(rows: Rows, written: list[Kind], bundle: BundleWriter) -> NDArray[np.bool_]:
