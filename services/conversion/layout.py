@@ -19,7 +19,7 @@ from services.conversion.archive import Archive
 
 BARE_FACTOR = 4
 """How many times as many images a shard has that have no bytes: media has nothing to do there."""
-SHARDS = 6
+SHARDS = 4
 """Shards that are wanted of any dataset, so that all processes have some to work on."""
 LARGER = 32
 """How many times as many images a shard has where none is decoded: a step costs as much as some hundred."""

@@ -33,7 +33,7 @@ from services.conversion.registry import lookup_written
 
 SHARD_IMAGES = 2000
 """Images whose labels are written by one step; their bytes are only referred to."""
-LARGER = 3
+LARGER = 8
 """How many times as many one step writes of a large dataset: a step costs as much as some hundred."""
 SHARD_ANNOTATIONS = 48_000
 """Annotations that one step writes, but for those of a single image."""
