@@ -38,8 +38,8 @@ RETRIABLE = {
     WorkflowExecutionStatus.TERMINATED,
     WorkflowExecutionStatus.TIMED_OUT,
 }
-POLL_SECONDS = 0.3
-"""How often a watched job is looked at; its end is seen at once."""
+POLL_SECONDS = 0.5
+"""How often a watched job is looked at: as often as it tells how far it is; its end is seen at once."""
 CHECKSUM_BYTES = 8
 QUERY_TIMEOUT = timedelta(seconds=5)
 
