@@ -27,6 +27,7 @@ TASKS: Mapping[str, dataset_pb2.Task] = {
     "obb": dataset_pb2.TASK_OBB,
     "classify": dataset_pb2.TASK_CLASSIFY,
 }
+LISTED = "`framehouse formats ID` lists those of a format"
 TRUE, FALSE = ("true", "yes", "1", ""), ("false", "no", "0")
 
 
@@ -177,19 +178,14 @@ def set_options(message: Message, options: Mapping[str, str]) -> None:
     """
     for path, text in options.items():
         *parents, name = path.replace("-", "_").split(".")
-        inner = message
-        for parent in parents:
-            _field(inner, parent, path)
-            inner = getattr(inner, parent)
-        field = _field(inner, name, path)
-        setattr(inner, name, _value(field, path, text))
-
-
-def _field(message: Message, name: str, path: str) -> Any:
-    fields = message.DESCRIPTOR.fields_by_name
-    if name not in fields:
-        raise InvalidArgument(f"there is no option {path}", remedy=f"there are: {', '.join(sorted(fields))}")
-    return fields[name]
+        inner, remedy = message, LISTED
+        for part in (*parents, name):
+            if not isinstance(inner, Message) or part not in inner.DESCRIPTOR.fields_by_name:
+                raise InvalidArgument(f"there is no option {path}", remedy=remedy)
+            holder, inner = inner, getattr(inner, part)
+            if isinstance(inner, Message):
+                remedy = f"{part} has {', '.join(sorted(inner.DESCRIPTOR.fields_by_name))}"
+        setattr(holder, name, _value(holder.DESCRIPTOR.fields_by_name[name], path, text))
 
 
 def _value(field: Any, path: str, text: str) -> object:
@@ -205,7 +201,7 @@ def _value(field: Any, path: str, text: str) -> object:
         if word not in TRUE + FALSE:
             raise InvalidArgument(f"{path} cannot be {text!r}", remedy="write true or false")
         return word in TRUE
-    raise InvalidArgument(f"{path} is no option by itself", remedy="`framehouse formats ID` lists those of a format")
+    raise InvalidArgument(f"{path} is no option by itself", remedy=LISTED)
 
 
 def _common(names: list[str]) -> str:

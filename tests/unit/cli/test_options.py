@@ -23,6 +23,9 @@ def test_an_option_is_a_path_and_a_word() -> None:
         ("coco.segmentation_mode", "outline", "guess, polygons, mask"),
         ("coco.reindex", "perhaps", "true or false"),
         ("coco", "mask", "framehouse formats"),
+        ("reindex", "true", "framehouse formats"),
+        ("format.reindex", "true", "framehouse formats"),
+        ("class_changes.reindex", "true", "framehouse formats"),
     ],
 )
 def test_a_wrong_option_says_what_there_is(path: str, word: str, remedy: str) -> None:

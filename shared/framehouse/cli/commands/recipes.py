@@ -48,6 +48,8 @@ def listed(as_json: Json = False, address: Address = None) -> None:
 
 def show(recipe: Recipe, as_json: Json = False, address: Address = None) -> None:
     """Show what a recipe says."""
+    import json
+
     from google.protobuf import json_format
 
     from framehouse.cli import output, reach
@@ -60,7 +62,10 @@ def show(recipe: Recipe, as_json: Json = False, address: Address = None) -> None
     print(found.name)
     said = json_format.MessageToDict(found.write, preserving_proto_field_name=True)
     facts = {"title": output.visible(found.display_name), "changed": output.when(found.update_time)}
-    output.print_facts(facts | {name.replace("_", " "): output.visible(str(value)) for name, value in said.items()})
+    for name, value in said.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        facts[name.replace("_", " ")] = output.visible(text)
+    output.print_facts(facts)
 
 
 @taking(choices=writing)
