@@ -17,9 +17,11 @@ import pyarrow as pa
 from framehouse.annotations.geometry import Integers
 from framehouse.annotations.schema import Flag
 from framehouse.store.issues import ERROR, INFO, IssueLog
+from framehouse.v1.annotation_pb2 import Severity
 from services.conversion.coco.planning import Detail, open_lookup
 from services.conversion.format import LabelSource
-from services.conversion.json_outline import Span, elements
+from services.conversion.json_outline import elements
+from services.conversion.json_problems import Problems
 from services.conversion.unpacked import fetch
 
 Raw = msgspec.Raw
@@ -47,21 +49,6 @@ RECORDS = msgspec.json.Decoder(list[Record])
 RECORD = msgspec.json.Decoder(Record)
 
 
-class Problems:
-    """Issues of one part. The line of an element is looked for only where there is something to say."""
-
-    def __init__(self, path: str, data: bytes, line: int, issues: IssueLog) -> None:
-        self._path, self._data, self._line, self._issues = path, data, line, issues
-        self._lines: list[int] | None = None
-
-    def add(self, code: str, severity: int, element: int, text: str, remedy: str) -> None:
-        """Notes an issue of one element of the part."""
-        if self._lines is None:
-            self._lines = [span.line for span in _spans(self._data, elements(self._data), self._line)]
-        line = self._lines[element] if element < len(self._lines) else self._line
-        self._issues.add(code, severity, self._path, text, remedy, line)  # type: ignore[arg-type]  # an enum's number
-
-
 @dataclass(frozen=True)
 class Records:
     """The usable annotations of a part."""
@@ -84,7 +71,7 @@ class Records:
     def __len__(self) -> int:
         return len(self.records)
 
-    def add(self, code: str, severity: int, at: int, text: str, remedy: str) -> None:
+    def add(self, code: str, severity: Severity, at: int, text: str, remedy: str) -> None:
         """Notes an issue of one annotation."""
         self.problems.add(code, severity, int(self.position[at]), text, remedy)
 
@@ -200,16 +187,6 @@ def _tell_unread(data: bytes, path: str, reads: frozenset[str], issues: IssueLog
 
 EMPTY = (b"null", b"[]", b"{}", b"0", b'""')
 """Values of which nobody misses anything."""
-
-
-def _spans(data: bytes, spans: list[tuple[int, int]], line: int) -> list[Span]:
-    """The elements of a part with the lines of the file that they begin in."""
-    result, counted = [], 0
-    for start, end in spans:
-        line += data.count(b"\n", counted, start)
-        counted = start
-        result.append(Span(start, end, line))
-    return result
 
 
 def attributes_text(raw: Raw) -> str | None:

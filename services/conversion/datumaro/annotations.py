@@ -21,6 +21,7 @@ from services.conversion.datumaro import attributes as datumaro_attributes
 from services.conversion.datumaro.items import Detail, mended, open_lookup
 from services.conversion.format import LabelSource
 from services.conversion.json_outline import elements
+from services.conversion.json_problems import Problems
 from services.conversion.unpacked import fetch
 
 Raw = msgspec.Raw
@@ -89,21 +90,6 @@ class Mask(msgspec.Struct, gc=False):
 
 ITEMS = msgspec.json.Decoder(list[Item], strict=False)
 ANNOTATION = msgspec.json.Decoder(Annotation, strict=False)
-
-
-class Problems:
-    """Issues of one part. The line of an item is looked for only where there is something to say."""
-
-    def __init__(self, path: str, data: bytes, line: int, issues: IssueLog) -> None:
-        self._path, self._data, self._line, self._issues = path, data, line, issues
-        self._starts: list[int] | None = None
-
-    def add(self, code: str, severity: Any, item: int, text: str, remedy: str) -> None:
-        """Notes an issue of one item of the part."""
-        if self._starts is None:
-            self._starts = [start for start, _ in elements(self._data)]
-        line = self._line + self._data.count(b"\n", 0, self._starts[item])
-        self._issues.add(code, severity, self._path, text, remedy, line)
 
 
 class Found(NamedTuple):
