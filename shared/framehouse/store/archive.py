@@ -296,8 +296,7 @@ def _whole(data: bytes) -> tuple[NDArray[np.int64], int]:
     ends = places + CENTRAL.itemsize + sum(lengths)
     if len(places) and places[0] == 0 and np.array_equal(ends[:-1], places[1:]):
         count = len(places) - int(ends[-1] > len(data))
-        if count == len(places) or ends[-1] > len(data):
-            return places[:count], int(ends[count - 1]) if count else 0
+        return places[:count], int(ends[count - 1]) if count else 0
     starts: list[int] = []
     at, last = 0, len(data) - CENTRAL.itemsize
     while at <= last and data.startswith(CENTRAL_MAGIC, at):
