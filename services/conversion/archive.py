@@ -1,10 +1,11 @@
 """An indexed archive as the formats see it: entries in columns, and the bytes of few of them."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from framehouse.runtime import errors
 from framehouse.store.bucket import Bucket
+from framehouse.store.entry_bytes import DamagedEntry, data_start, unpacked
 from framehouse.store.image_names import IMAGE_EXTENSIONS
-from framehouse.store.packs import LOCAL_HEADER, read_entries
+from framehouse.store.packs import read_entries
 from framehouse.store.structures import structures_at
 
 CHUNK = 4 << 20
@@ -109,45 +111,34 @@ class Archive:
 
     def locate(self, row: int) -> tuple[str, int, int]:
         """Where the stored bytes of a file lie: object, offset, length."""
-        entry = self.entries.slice(row, 1).to_pylist()[0]
-        offset = entry["data_offset"]
-        if offset < 0:
-            header = self.bucket.get_range(entry["object"], entry["header_offset"], LOCAL_HEADER)
-            if len(header) < LOCAL_HEADER or not header.startswith(b"PK\3\4"):
-                raise self._damaged(row, "there is no entry where the archive's directory says")
-            offset = (
-                entry["header_offset"]
-                + LOCAL_HEADER
-                + sum(int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
-            )
-        return entry["object"], offset, entry["stored_size"]
+        entry = self._entry(row)
+        try:
+            return entry["object"], data_start(self.bucket, entry), entry["stored_size"]
+        except DamagedEntry as error:
+            raise self._damaged(row, str(error)) from error
 
-    def stream(self, row: int, unpacked: Callable[[bytes, bytes], None] | None = None) -> Iterator[bytes]:
+    def stream(self, row: int, see: Callable[[bytes, bytes], None] | None = None) -> Iterator[bytes]:
         """A file of any size, unpacked, in chunks, and never more than it announced.
 
-        Its size and, where it has one, its checksum are verified at the end. `unpacked` is given the stored bytes piece
-        by piece, and what each was unpacked to; of one that unpacks to CHUNK bytes more may come with the next.
+        Its size and, where it has one, its checksum are verified at the end. `see` is given the stored bytes piece by
+        piece, and what each was unpacked to; of one that unpacks to CHUNK bytes more may come with the next.
         InvalidArgument where the file is damaged.
         """
         key, offset, stored = self.locate(row)
-        expected, deflated = self.entries["crc32"][row].as_py(), self.entries["method"][row].as_py() != 0
-        announced = self.entries["size"][row].as_py()
-        pieces = self._pieces(key, offset, stored, PIECE if deflated else CHUNK)
-        length = checksum = 0
+        entry = self._entry(row)
+        pieces = self._pieces(key, offset, stored, PIECE if entry["method"] else CHUNK)
         try:
-            for packed, data in _inflated(pieces) if deflated else ((piece, piece) for piece in pieces):
-                checksum = zlib.crc32(data, checksum)
-                if (length := length + len(data)) > announced:
-                    raise self._damaged(row, f"it unpacks to more than the {announced:,} bytes announced")
-                if unpacked:
-                    unpacked(packed, data)
+            for packed, data in unpacked(entry, pieces, CHUNK):
+                if see:
+                    see(packed, data)
                 yield data
-        except zlib.error as error:  # type: ignore[misc]
-            raise self._damaged(row, f"its bytes cannot be unpacked ({error})") from error
-        if length < announced:
-            raise self._damaged(row, f"it unpacks to {length:,} bytes instead of the {announced:,} announced")
-        if expected is not None and checksum != expected:
-            raise self._damaged(row, "its bytes do not match their checksum")
+        except DamagedEntry as error:
+            raise self._damaged(row, str(error)) from error
+
+    def _entry(self, row: int) -> dict[str, Any]:
+        """A row of the index."""
+        entry: dict[str, Any] = self.entries.slice(row, 1).to_pylist()[0]
+        return entry
 
     def _pieces(self, key: str, offset: int, stored: int, size: int) -> Iterator[bytes]:
         """Bytes of an object, `size` at a time, fetched ahead."""
@@ -159,22 +150,6 @@ class Archive:
         return errors.InvalidArgument(
             f"{self.path(row)} is damaged: {text}; pack and send the archive again", reason="ENTRY_DAMAGED"
         )
-
-
-def _inflated(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Deflated bytes up to the end of their stream, each with what it unpacks to, CHUNK bytes at most."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    for piece in pieces:
-        packed = piece
-        while packed:
-            data = inflater.decompress(packed, CHUNK)
-            rest = inflater.unconsumed_tail
-            yield packed[: len(packed) - len(rest)], data
-            packed = rest
-        if inflater.eof:  # the inflater would gather all that comes after it
-            return
-    if data := inflater.flush():
-        yield b"", data
 
 
 def ahead(chunks: Iterator[bytes]) -> Generator[bytes, None, None]:

@@ -6,6 +6,7 @@ functions get everything they need as arguments and know nothing of jobs.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -76,6 +77,8 @@ class LabelSource:
     options: ReadOptions = field(default_factory=ReadOptions)
     columns: frozenset[str] = frozenset()
     """Annotation columns that are wanted; none means all. A format may fill others too: they are dropped."""
+    opened: dict[str, Any] = field(default_factory=dict)
+    """What those who read the same step have opened and will need again, by key."""
 
     def wants(self, *columns: str) -> bool:
         """Whether any of these columns is wanted."""
@@ -98,6 +101,8 @@ class WriteHead(msgspec.Struct, frozen=True):
     label_map: list[int]
     """The label that is written for each of the table's, -1 where its annotations are written without one, -2 where
     they are not written. The labels written lie in the plan's schema."""
+    hides: bool = False
+    """Whether there are objects that are outside of their image, which the format cannot say: they are not written."""
     paired: bool = False
     """Whether objects may have a skeleton and an outline (`services.conversion.pairs`)."""
     task: int = 0
@@ -191,6 +196,8 @@ class Format(Readable):
     their annotations. They are small, and null where there is nothing to say: they are held of the whole dataset."""
     spared: Callable[[str, WriteOptions], tuple[str, ...]] | None = None
     """Those of `columns` that `write` does not look at, of a dataset that came in some format, with some options."""
+    images_alone: bool = False
+    """Whether nothing is written beside the images."""
     spelled_by: tuple[str, ...] = ()
     """Formats whose spelling of splits is its own too; what came in as one of them goes out as it was spelled."""
 

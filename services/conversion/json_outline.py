@@ -5,6 +5,7 @@ whoever decodes it. So a file of gigabytes is cut into parts that can be decoded
 """
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,10 +15,8 @@ from numpy.typing import NDArray
 
 from framehouse.annotations.geometry import Integers
 
-QUOTE, COLON, OPEN, CLOSE = 1, 2, 3, 4
-MARKS = np.zeros(256, np.uint8)
-for character, code in ((b'"', QUOTE), (b":", COLON), (b"{", OPEN), (b"[", OPEN), (b"}", CLOSE), (b"]", CLOSE)):
-    MARKS[character[0]] = code
+QUOTE, COLON, OPEN, CLOSE = b'":{}'
+"""What marks are; square brackets count as curly ones."""
 
 SLICE = 256 << 10
 """Bytes that are looked at together: what is made of them stays in the processor's cache."""
@@ -55,6 +54,8 @@ class Outline:
     """Keys of the outermost object so far."""
     cuts: list[Span] = field(default_factory=list)
     """Gaps between two objects in an array of the outermost object, at least one in each SLICE that has any."""
+    begins: list[int] = field(default_factory=list)
+    """Bytes that can be fetched without those before them, ascending: the best places to cut at."""
     position: int = 0
     line: int = 1
     _breaks: int = 0
@@ -77,17 +78,19 @@ class Outline:
         self._held = b"\\" * ((len(chunk) - len(chunk.rstrip(b"\\"))) % 2)
         if self._held:
             chunk = chunk[: -len(self._held)]
-        self._breaks = chunk.count(b"\n")
+        self._breaks = chunk.count(b"\n") if b"\n" in chunk else 0  # most files are one line, and looking is quicker
         at, codes, depths = marks(chunk, self._depth, self._in_string)
-        if len(depths) and depths.min() < 0:
+        lowest = int(depths.min()) if len(depths) else self._depth
+        if lowest < 0:
             raise Malformed(
                 "a bracket is closed that was never opened", self._line_at(chunk, at[np.argmax(depths < 0)])
             )
-        self._find_members(chunk, at, codes, depths)
+        if min(self._depth, lowest) < 2:
+            self._find_members(chunk, *marks(chunk, self._depth, self._in_string, colons=True))
         self._find_cut(chunk, at, codes, depths)
         if len(at):
             self._depth = int(depths[-1])
-        self._in_string ^= bool((codes == QUOTE).sum() & 1)
+        self._in_string ^= bool(np.count_nonzero(codes == QUOTE) & 1)
         self.position += len(chunk)
         self.line += self._breaks
 
@@ -144,20 +147,34 @@ class Outline:
         member = self.members[name]
         result: list[Span] = []
         start, line = member.start + 1, member.line
+        wanted = self._wanted(start, size)
         for cut in self.cuts:
-            if cut.start - start >= size and cut.end < member.end:
+            if cut.start >= wanted and cut.end < member.end:
                 result.append(Span(start, cut.start, line))
                 start, line = cut.end, cut.line
+                wanted = self._wanted(start, size)
         return [*result, Span(start, member.end - 1, line)]
 
+    def _wanted(self, start: int, size: int) -> int:
+        """Where a piece of some `size` bytes is best cut: where fetching of the next one can begin, if that is near."""
+        begin = self.begins[bisect_right(self.begins, start + size + size // 4) - 1] if self.begins else 0
+        return begin if begin > start + size // 4 else start + size
 
-def marks(chunk: bytes, depth: int = 0, in_string: bool = False) -> tuple[Integers, NDArray[np.uint8], Integers]:
-    """Quotes, and colons and brackets outside of strings: where they are, what they are, and the depth after each."""
+
+def marks(
+    chunk: bytes, depth: int = 0, in_string: bool = False, *, colons: bool = False
+) -> tuple[Integers, NDArray[np.uint8], Integers]:
+    """Quotes, and brackets outside of strings: where they are, what they are, and the depth after each. With `colons`
+    those outside of strings too.
+    """
     data = np.frombuffer(chunk, np.uint8)
-    # One bit more makes curly brackets of square ones: five quick passes instead of a slow one.
-    brackets = data | 0x20
-    at = np.flatnonzero((data == ord('"')) | (data == ord(":")) | (brackets == ord("{")) | (brackets == ord("}")))
-    codes = MARKS[data[at]]
+    # One bit more makes curly brackets of square ones: some quick passes instead of a slow one.
+    brackets = data | np.uint8(0x20)
+    marked = (data == QUOTE) | (brackets == OPEN) | (brackets == CLOSE)
+    if colons:
+        marked |= data == COLON
+    at = np.flatnonzero(marked)
+    codes = brackets[at]
     quote = codes == QUOTE
     if b"\\" in chunk:
         quotes = at[quote]
@@ -172,7 +189,8 @@ def marks(chunk: bytes, depth: int = 0, in_string: bool = False) -> tuple[Intege
     # Wraps around, which leaves odd and even as they are.
     outside = (np.cumsum(quote, dtype=np.uint8) + np.uint8(in_string)) & 1 == 0
     kept = quote | outside
-    at, codes = at[kept], codes[kept]
+    if not kept.all():
+        at, codes = at[kept], codes[kept]
     steps = (codes == OPEN).astype(np.int8) - (codes == CLOSE)
     return at, codes, np.cumsum(steps, dtype=np.int64) + depth
 
@@ -194,5 +212,5 @@ def error_line(data: bytes, first_line: int, error: Exception) -> int:
 def _text(key: bytes) -> str:
     try:
         return str(msgspec.json.decode(b'"' + key + b'"'))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return key.decode(errors="replace")

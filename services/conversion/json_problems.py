@@ -1,8 +1,31 @@
 """Issues of a part of a JSON file, which say the line that the element begins in."""
 
+import msgspec
+
 from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import Severity
 from services.conversion.json_outline import elements
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises of what is no JSON, no UTF-8, or has values too deep in each other."""
+
+
+def reason_of(error: Exception) -> str:
+    """Why something is UNREADABLE, in words."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no UTF-8 text; save it as UTF-8"
+    return "values lie too deep in each other" if isinstance(error, RecursionError) else str(error)
+
+
+def is_text(data: bytes) -> bool:
+    """Whether bytes are UTF-8, which decoding does not look at where values are left as they are written."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class Problems:

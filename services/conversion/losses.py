@@ -130,6 +130,12 @@ def hold_back(tally: Tally, found: Annotations, task: Task) -> None:
         tally.loss(found, "OTHER_TASK", kind.name.lower().replace("_", " "), found.kinds == kind, text)
 
 
+def hide(tally: Tally, found: Annotations) -> None:
+    """Adds annotations that are not in their image."""
+    text = "left out, for the format cannot say that they are not in the image"
+    tally.loss(found, "OUTSIDE_LEFT_OUT", "objects outside", np.ones(len(found.images), bool), text)
+
+
 def refuses(loss: Loss, options: WriteOptions) -> bool:
     """Whether a strict export stops at it: not where it is what was asked for in so many words."""
     if loss.code == "OTHER_TASK":

@@ -41,6 +41,11 @@ def check_options(format: Format, options: WriteOptions) -> None:
     if options.image_format and options.image_format not in FORMATS:
         text = f"images are not written as {options.image_format!r}; choose one of {', '.join(FORMATS)}"
         raise InvalidArgument(text, field="write.image_format")
+    if options.without_images and format.images_alone:
+        text = (
+            f"{format.id} has nothing beside the images; leave without_images out, or choose a format with label files"
+        )
+        raise InvalidArgument(text, field="write.without_images")
     if options.image_urls and "write.image_urls" not in format.options:
         raise InvalidArgument(f"{format.id} does not name images by URLs", field="write.image_urls")
     if options.image_urls and options.image_format:

@@ -21,6 +21,11 @@ CODES = {
         "refuses",
     ),
     "NAME_CHANGED": ("images that would share a name, or a label file, are renamed", "refuses"),
+    "IMAGE_MISSING": (
+        "images without bytes are left out, of formats that have no label files to name them; where no other is left, "
+        "the export is refused",
+        "refuses",
+    ),
     "OTHER_TASK": (
         "annotations of another task than that of the dataset, or the one asked for, are held back; the dataset keeps "
         "them",

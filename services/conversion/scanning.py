@@ -47,6 +47,8 @@ class Scanned(NamedTuple):
     lost: list[Loss]
     paired: bool
     """Whether there may be objects with a skeleton and an outline."""
+    hides: bool
+    """Whether some are not written since they are not in their image."""
     written: int
     """Annotations that are written, as one kind or another."""
     of_classes: list[int]
@@ -70,10 +72,10 @@ def scan(
     names = tuple(dict.fromkeys((*held, "group", *losses.COUNTED, *chosen.scan_columns)))
     label_map = np.append(classes.label_map, WITHOUT).astype(np.int32)
     used = np.zeros(len(labels_of(table.schema).labels) + 1, np.int64)
-    other, double, rest = (losses.Tally(classes.labels) for _ in range(3))
+    other, outside, double, rest = (losses.Tally(classes.labels) for _ in range(4))
     found: list[pa.Table] = []
     selected, counts, outlined = ([np.zeros(0, np.int64)] for _ in range(3))
-    paired, written, of_classes = False, 0, np.zeros(len(classes.labels.labels), np.int64)
+    paired, hides, written, of_classes = False, False, 0, np.zeros(len(classes.labels.labels), np.int64)
     first = place = 0
     for rows in table_rows.batches(table, at, list(names), BATCH_IMAGES):
         mine = images.slice(first, rows.num_rows)
@@ -83,7 +85,8 @@ def scan(
         before = flat["label"].to_numpy()
         label = label_map[before]
         kept, of_task = label > REMOVED, selection.of_task(flat["kind"].to_numpy(), task)
-        there = selection.annotated(options, mine["state"], flat["image"], kept & of_task)
+        gone = selection.hidden(flat["flags"].to_numpy(), chosen.holds)
+        there = selection.annotated(options, mine["state"], flat["image"], kept & of_task & ~gone)
         image = np.full(rows.num_rows, -1)
         image[there] = np.arange(len(there))
         image = image[flat["image"].to_numpy()]
@@ -98,6 +101,10 @@ def scan(
         if not of_task.all():
             losses.hold_back(other, _reported(flat.filter(pa.array(kept & ~of_task))), task)
             kept &= of_task
+        if (kept & gone).any():
+            hides = True
+            losses.hide(outside, _reported(flat.filter(pa.array(kept & gone))))
+            kept &= ~gone
         if not kept.all():
             flat = flat.filter(pa.array(kept))
         kinds = flat["kind"].to_numpy()
@@ -132,8 +139,9 @@ def scan(
         np.concatenate(counts),
         np.concatenate(outlined),
         used[1:],
-        [*other.losses(), *double.losses(), *rest.losses()],
+        [*other.losses(), *outside.losses(), *double.losses(), *rest.losses()],
         paired,
+        hides,
         written,
         of_classes.tolist(),
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from framehouse.annotations import class_changes
 from framehouse.annotations.class_changes import REMOVED, WITHOUT
 from framehouse.annotations.geometry import Integers
-from framehouse.annotations.schema import State
+from framehouse.annotations.schema import Flag, State
 from framehouse.annotations.splits import canonical_split
 from framehouse.annotations.tasks import kinds_of
 from framehouse.runtime.errors import FailedPrecondition, InvalidArgument
@@ -23,6 +23,7 @@ from framehouse.store.frames import BatchFile
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import WriteOptions
 from framehouse.v1.dataset_pb2 import Task
+from services.conversion.format import Holds
 
 
 class Classes(NamedTuple):
@@ -116,6 +117,12 @@ def of_task(kinds: Integers, task: int) -> NDArray[np.bool_]:
     """Which annotations are of a kind of the task."""
     mine: NDArray[np.bool_] = np.isin(kinds, list(kinds_of(task)))
     return mine
+
+
+def hidden(flags: Integers, holds: Holds) -> NDArray[np.bool_]:
+    """Which annotations are not in their image, where the format cannot say so: written, they would seem to be."""
+    marks: NDArray[np.bool_] = flags & (Flag(0) if Flag.OUTSIDE in holds.flags else Flag.OUTSIDE) > 0
+    return marks
 
 
 def written(annotations: pa.Table, label_map: Integers, task: int) -> pa.Table:

@@ -6,11 +6,11 @@ number of bytes each, and where each ends. Writing costs a store ten times as mu
 """
 
 import struct
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import pairwise
 
 import msgspec
@@ -30,10 +30,12 @@ SMALL_PART_BYTES = 4 << 20
 STEPS = 16
 """Parts that are wanted of any dataset, so that all processes have some to read."""
 
-APART = 8 << 20
-"""Bytes of a file, unpacked or packed, between two points that it can be read from, at least."""
 IN_VAIN = 16
 """After so many of its pieces without a point, when one is due, a file is rather unpacked beside."""
+GENEROUS = 1.1
+"""How much more is fetched than a share of what lies between two points takes packed, if all of it packs alike."""
+NEXT = 64 << 10
+"""Bytes that are fetched beside."""
 POINTS = ".points"
 """Of the keys of objects that say where such points are."""
 
@@ -54,17 +56,27 @@ class Points(msgspec.Struct, array_like=True, frozen=True):
     offset: int
     stored: int
     """Packed bytes."""
+    size: int
+    """Unpacked ones."""
     bits: list[int]
     """Of the packed bytes."""
     places: list[int]
     """The bytes of the file that begin there. Those before them, deflate_points.WINDOW for each point but the first,
     lie one after the other in the object that this is at the end of."""
 
+    def packed_ends(self, last: int, end: int) -> tuple[int, int]:
+        """How many packed bytes hold what comes before byte `end`, which is after point `last`: a guess, and surely."""
+        bits, places = ([*self.bits, 8 * self.stored][last:], [*self.places, self.size][last:])
+        begin, whole = bits[0] // 8, -(-bits[1] // 8)
+        share = (end - places[0]) / (places[1] - places[0])
+        return min(begin + int(share * GENEROUS * (whole - begin)) + NEXT, whole), whole
+
 
 def unpacked(
     archive: Archive, row: int, key: str, look: Callable[[bytes], None], *, plain: bool = False
-) -> tuple[str, int]:
-    """Where the bytes of a file lie for `fetch`: object and offset, in the archive or, where packed, beside it.
+) -> tuple[str, int, list[int]]:
+    """Where the bytes of a file lie for `fetch`: object and offset, in the archive or, where packed, beside it; and
+    from which of them on they can be unpacked, some as far apart as parts are large, if not from any.
 
     What lies beside has a key that begins with `key`; `plain` writes the file as it is, for who reads single lines.
     `look` is given all bytes, in order, in chunks. InvalidArgument where the file is damaged.
@@ -72,21 +84,22 @@ def unpacked(
     found, offset, stored = archive.locate(row)
     if archive.entries["method"][row].as_py() == 0:
         deque(_looked_at(ahead(archive.stream(row)), look), maxlen=0)
-        return found, offset
+        return found, offset, []
     if plain:
         with archive.bucket.writer(key) as writer:
             for chunk in _looked_at(ahead(archive.stream(row)), look):
                 writer.write(chunk)
-        return key, 0
+        return key, 0, []
+    size = archive.entries["size"][row].as_py()
     with archive.bucket.writer(key + POINTS) as writer:
-        finder = _Finder(writer)
+        finder = _Finder(writer, part_bytes(size))
         deque(_looked_at(ahead(archive.stream(row, finder.see)), look), maxlen=0)
-        points = msgspec.msgpack.encode(Points(found, offset, stored, finder.bits, finder.places))
+        points = msgspec.msgpack.encode(Points(found, offset, stored, size, finder.bits, finder.places))
         writer.write(points + COUNT.pack(len(points)))
     if not finder.is_far:
-        return key + POINTS, 0
+        return key + POINTS, 0, finder.places
     _write_frames(archive.bucket, key + SUFFIX, ahead(archive.stream(row)))
-    return key + SUFFIX, 0
+    return key + SUFFIX, 0, []
 
 
 def fetch(bucket: Bucket, key: str, offset: int, length: int) -> bytes:
@@ -104,19 +117,18 @@ def _from_points(bucket: Bucket, key: str, offset: int, length: int) -> bytes:
     if known + COUNT.size > len(tail):
         tail = bucket.get_range(key, size - COUNT.size - known, known + COUNT.size)
     points = msgspec.msgpack.decode(memoryview(tail)[-COUNT.size - known : -COUNT.size], type=Points)
-    first, after = bisect_right(points.places, offset) - 1, bisect_left(points.places, offset + length)
+    first, last = (bisect_right(points.places, place) - 1 for place in (offset, offset + length - 1))
     before = bucket.get_range(key, (first - 1) * deflate_points.WINDOW, deflate_points.WINDOW) if first else b""
     begin, bit = divmod(points.bits[first], 8)
-    end = -(-points.bits[after] // 8) if after < len(points.bits) else points.stored
-    packed = bucket.get_range(points.object, points.offset + begin, end - begin)
     skipped = offset - points.places[first]
-    try:
-        data = deflate_points.inflate(packed, bit, before, skipped + length)
-    except zlib.error:  # type: ignore[misc]  # a class, whatever its stubs say
-        data = b""
-    if len(data) < skipped + length:
-        raise errors.FailedPrecondition(f"object {points.object!r} is not what it was", reason="OBJECT_CHANGED")
-    return data[skipped:]
+    data = b""
+    for end in points.packed_ends(last, offset + length):
+        packed = bucket.get_range(points.object, points.offset + begin, end - begin)
+        with suppress(zlib.error):  # type: ignore[arg-type]  # a class, whatever its stubs say
+            data = deflate_points.inflate(packed, bit, before, skipped + length)
+        if len(data) == skipped + length:
+            return data[skipped:]
+    raise errors.FailedPrecondition(f"object {points.object!r} is not what it was", reason="OBJECT_CHANGED")
 
 
 def _from_frames(bucket: Bucket, key: str, offset: int, length: int) -> bytes:
@@ -147,12 +159,14 @@ def part_bytes(total: int) -> int:
 class _Finder:
     """Finds points of a file while it is unpacked, and writes what comes before each."""
 
-    def __init__(self, writer: MultipartWriter) -> None:
+    def __init__(self, writer: MultipartWriter, apart: int) -> None:
+        """`apart`: bytes of the file, unpacked or packed, between two points, at least."""
         self.bits, self.places = [0], [0]
         self.is_far = False
         """Whether there was none for too long."""
         self._in_vain = 0
         self._writer = writer
+        self._apart = apart
         self._packed = self._position = 0
         self._window = b""
 
@@ -160,7 +174,7 @@ class _Finder:
         """Takes the next packed bytes, and what they unpack to."""
         window, end = self._window, self._position + len(data)
         apart = max(end - self.places[-1], self._packed - self.bits[-1] // 8)
-        if apart > APART and not self.is_far:
+        if apart > self._apart and not self.is_far:
             if start := self._start(packed, data):
                 self.bits.append(8 * self._packed + start.bit)
                 self.places.append(end - start.left)

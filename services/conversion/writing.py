@@ -35,9 +35,9 @@ SHARD_IMAGES = 2000
 """Images whose labels are written by one step; their bytes are only referred to."""
 LARGER = 8
 """How many times as many one step writes of a large dataset: a step costs as much as some hundred."""
-SHARD_ANNOTATIONS = 48_000
+SHARD_ANNOTATIONS = 96_000
 """Annotations that one step writes, but for those of a single image."""
-OUTLINE = 3
+OUTLINE = 6
 """As how many one counts whose outline or pixels are written, for these take more memory."""
 
 HEAD_KEY = b"framehouse.write"
@@ -169,6 +169,7 @@ def _prepare(
         options=options.SerializeToString(),
         label_map=classes.label_map.tolist(),
         paired=found.paired,
+        hides=found.hides,
         task=task,
         url_end=image_urls.end_of_life() if options.image_urls else 0,
         annotation_count=found.written,
@@ -241,7 +242,8 @@ def write_shard(
     names = pa.Table.from_batches([file.batch(shard)])
     wanted = ["width", "height", "state", *chosen.image_columns]
     own = chosen.columns_of(head.source_format, asked)
-    columns = list(dict.fromkeys(("kind", "label", *own, *(pairs.COLUMNS if head.paired else ()))))
+    more = (*(pairs.COLUMNS if head.paired else ()), *(("flags",) if head.hides else ()))
+    columns = list(dict.fromkeys(("kind", "label", *own, *more)))
     of_bytes = () if asked.without_images and not asked.image_urls else ("format", "orientation", "hash", "original")
     normalised, encoded = (names[name].to_numpy(zero_copy_only=False) for name in ("normalised", "encoded"))
     needed = dict.fromkeys([*wanted, *of_bytes, "normalised", *columns])
@@ -254,6 +256,9 @@ def write_shard(
     with BundleWriter(bucket, output_key) as bundle:
         annotations = flatten(rows, tuple(columns))
         annotations = selection.written(annotations, np.array(head.label_map, np.int64), head.task)
+        if head.hides:
+            gone = selection.hidden(annotations["flags"].to_numpy(), chosen.holds)
+            annotations = annotations.filter(pa.array(~gone))
         small = (pc.struct_field(rows["normalised"], name) for name in ("width", "height"))
         images, annotations = forms.resized(images, annotations, normalised, *small)
         if head.paired:

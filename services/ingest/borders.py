@@ -1,5 +1,6 @@
 """Shapes at the borders of their images: what reaches over is told, and cut where that was asked for; what lies wholly
-outside is left out. The same for all formats, since only here size and shape meet.
+outside is left out. The same for all formats, since only here size and shape meet. An object with the mark `outside` is
+not in its image: its shape says where it was last, which may be anywhere.
 """
 
 import numpy as np
@@ -8,10 +9,11 @@ from numpy.typing import NDArray
 
 from framehouse.annotations import geometry
 from framehouse.annotations.geometry import Floats, Integers
-from framehouse.annotations.schema import Kind
+from framehouse.annotations.schema import Flag, Kind
 from framehouse.store.issues import ERROR, WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import Severity
 from framehouse.v1.conversion_pb2 import BOX_POLICY_CLAMP, BoxPolicy
+from services.ingest.mask_sizes import fit_masks
 
 Marks = NDArray[np.bool_]
 
@@ -26,6 +28,7 @@ def mind_borders(
     """Flat annotations as the policy wants them. `image` is the row of each one's image in `paths` and in `sizes`,
     (width, height), NaN where it is not known.
     """
+    annotations = fit_masks(annotations, image, sizes, paths, issues)
     kinds = annotations["kind"].to_numpy()
     boxes = geometry.boxes(annotations["bbox"])
     turned = np.flatnonzero((kinds == Kind.ROTATED_BOX) & annotations["rotation"].is_valid().to_numpy())
@@ -33,7 +36,8 @@ def mind_borders(
         angles = annotations["rotation"].to_numpy()[turned]
         boxes[turned] = geometry.corner_envelopes(geometry.corners(boxes[turned], angles))
     size = sizes[image]
-    mine = np.isin(kinds, LOOKED_AT) & ~np.isnan(boxes).any(axis=1) & ~np.isnan(size).any(axis=1)
+    shown = annotations["flags"].to_numpy() & Flag.OUTSIDE == 0
+    mine = shown & np.isin(kinds, LOOKED_AT) & ~np.isnan(boxes).any(axis=1) & ~np.isnan(size).any(axis=1)
     over = np.maximum(-boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - size).max(axis=1, initial=-np.inf)
     if not (mine & (over > TOLERANCE)).any():
         return annotations
@@ -42,7 +46,7 @@ def mind_borders(
     _tell(gone, over, image, paths, "wholly outside of the image, left out", "BOX_OUTSIDE", ERROR, issues)
     clamped = policy == BOX_POLICY_CLAMP
     what = "cut at the border, turned boxes excepted" if clamped else "kept as they are"
-    text = "reaching over the border of the image by up to {pixels:,.1f} pixels; " + what
+    text = "reaching over the border of the image by up to {pixels} pixels; " + what
     _tell(reaching, over, image, paths, text, "BOX_REACHES_OUTSIDE", WARNING, issues)
     if clamped:
         annotations = _cut(annotations, reaching & (kinds != Kind.ROTATED_BOX), size)
@@ -70,7 +74,8 @@ def _tell(
     names = paths.take(pa.array(rows)).to_pylist()
     for path, count, pixels in zip(names, counts.tolist(), furthest.tolist(), strict=True):
         shapes = f"{count:,} shape{'s' if count > 1 else ''} "
-        log.add(code, severity, path, shapes + text.format(pixels=pixels), remedy)
+        far = f"{pixels:,.1f}" if pixels < 1e9 else f"{pixels:.0e}"
+        log.add(code, severity, path, shapes + text.format(pixels=far), remedy)
 
 
 def _cut(annotations: pa.Table, cut: Marks, size: Floats) -> pa.Table:

@@ -16,6 +16,7 @@ from framehouse.runtime.access import CALLER, may_read
 from framehouse.runtime.errors import InvalidArgument
 from framehouse.runtime.page_tokens import not_ours, token_of, values_of
 from framehouse.v1 import dataset_pb2
+from services.ingest import order_text
 from services.ingest.catalogue import Catalogue, DatasetRow, UtcDateTime
 from services.ingest.datasets import message, page_size
 from services.ingest.filter_text import COMPARE, DIGITS, All, Either, Node, Not, Restriction, near, parse, wrong
@@ -178,19 +179,8 @@ def _time(asked: Restriction) -> datetime:
 
 def _order(text: str) -> list[Key]:
     """The columns of `stars desc, name`, and the uid, so that no two datasets are equal."""
-    keys = []
-    for part in (text if text.strip() else "created desc").split(","):
-        name, *direction = part.lower().split() or [""]
-        if name not in ORDERS:
-            raise InvalidArgument(
-                f"datasets have no order by {name!r}; {near(name, ORDERS, 'there are')}", field="order_by"
-            )
-        if direction not in ([], ["asc"], ["desc"]):
-            raise InvalidArgument(
-                f"{part.strip()!r} is no order; write a field, and desc after it where the largest comes first",
-                field="order_by",
-            )
-        keys += [Key(column, direction == ["desc"]) for column in ORDERS[name]]
+    said = order_text.parse(text if text.strip() else "created desc", ORDERS, "datasets")
+    keys = [Key(column, one.descending) for one in said for column in ORDERS[one.name]]
     return [*keys, Key(DatasetRow.uid, keys[-1].descending)]
 
 

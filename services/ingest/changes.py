@@ -36,7 +36,8 @@ COMMIT = {"framehouse.change": "ChangeImages"}
 
 def change_images(catalogue: Catalogue, request: dataset_pb2.ChangeImagesRequest) -> dataset_pb2.ChangeImagesResponse:
     """What `DatasetService.ChangeImages` promises."""
-    _check(request)
+    check_selection(request, "images or a filter")
+    _check_change(request)
     planned, row = edit(
         catalogue,
         request.parent,
@@ -48,10 +49,11 @@ def change_images(catalogue: Catalogue, request: dataset_pb2.ChangeImagesRequest
     return dataset_pb2.ChangeImagesResponse(dataset=message(row), changed_count=planned.changed)
 
 
-def _check(request: dataset_pb2.ChangeImagesRequest) -> None:
+def check_selection(request: dataset_pb2.ChangeImagesRequest | dataset_pb2.RestoreImagesRequest, ways: str) -> None:
+    """Raises `InvalidArgument` where a request selects no images in one of the `ways` that there are."""
     match request.WhichOneof("selection"):
         case None:
-            raise InvalidArgument("no images are selected; give images or a filter", field="selection")
+            raise InvalidArgument(f"no images are selected; give {ways}", field="selection")
         case "filter" if not request.filter.strip():
             raise InvalidArgument("the filter is empty; write * for all images", field="filter")
         case "images" if not 0 < len(request.images.names) <= NAMES:
@@ -59,6 +61,9 @@ def _check(request: dataset_pb2.ChangeImagesRequest) -> None:
                 f"{len(request.images.names):,} images are named; name 1 to {NAMES:,}, or give a filter",
                 field="images.names",
             )
+
+
+def _check_change(request: dataset_pb2.ChangeImagesRequest) -> None:
     match request.WhichOneof("change"):
         case None:
             raise InvalidArgument("it says no change; give move_to_split, set_state or remove", field="change")

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from framehouse.runtime.access import check_write
 from framehouse.runtime.errors import Aborted, InvalidArgument
 from framehouse.v1 import dataset_pb2
-from services.ingest.catalogue import Catalogue, DatasetRow, now
+from services.ingest.catalogue import Catalogue, DatasetRow, VersionRow, now
 from services.ingest.columns import Integers, Snapshot
 from services.ingest.datasets import find, message
 from services.ingest.heads import Head
@@ -100,15 +100,16 @@ def _made_visible(catalogue: Catalogue, row: DatasetRow, planned: Edit) -> bool:
     return moved
 
 
-def head_of(row: DatasetRow) -> Head:
-    """The head as the catalogue has it, to be changed."""
-    summary = dataset_pb2.Dataset.FromString(row.summary)
+def head_of(row: DatasetRow, version: VersionRow | None = None) -> Head:
+    """The head as the catalogue has it, to be changed; holding what a version holds where that is given."""
+    held = version or row
+    summary = dataset_pb2.Dataset.FromString(held.summary)
     return Head(
         table_key=row.table_key,
         table_version=row.table_version,
-        image_count=row.image_count,
-        annotation_count=row.annotation_count,
-        image_bytes=row.image_bytes,
+        image_count=held.image_count,
+        annotation_count=held.annotation_count,
+        image_bytes=held.image_bytes,
         labels=summary.labels,
         splits={one.split: one.image_count for one in summary.splits},
         objects=set(),

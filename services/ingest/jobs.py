@@ -42,6 +42,8 @@ POLL_SECONDS = 0.5
 """How often a watched job is looked at: as often as it tells how far it is; its end is seen at once."""
 CHECKSUM_BYTES = 8
 QUERY_TIMEOUT = timedelta(seconds=5)
+TOLD_ATTEMPT = 3
+"""The attempt of a step from which on it is told why the earlier ones failed: the first ones follow each other fast."""
 
 
 class JobService:
@@ -177,7 +179,7 @@ async def _listed(client: Client, execution: WorkflowExecution) -> operations_pb
     handle: WorkflowHandle[object, Message] = client.get_workflow_handle(execution.id)
     operation = operations_pb2.Operation(name=f"jobs/{execution.id}")
     if execution.status == WorkflowExecutionStatus.RUNNING:
-        operation.metadata.Pack(await _metadata(handle, execution))
+        operation.metadata.Pack(await _metadata(handle, await handle.describe(rpc_timeout=QUERY_TIMEOUT)))
         return operation
     operation.metadata.Pack(await _outline(execution))
     operation.done = True
@@ -221,15 +223,30 @@ async def _metadata(handle: WorkflowHandle[object, Message], execution: Workflow
         return await _outline(execution)
     if execution.close_time is not None:
         metadata.end_time.FromDatetime(execution.close_time)
-    else:
+    elif isinstance(execution, WorkflowExecutionDescription):
         _add_reported(metadata, execution)
+        metadata.waiting_for = await _waiting_for(execution)
         _estimate(metadata)
     return metadata
 
 
-def _add_reported(metadata: job_pb2.JobMetadata, execution: WorkflowExecution) -> None:
+async def _waiting_for(execution: WorkflowExecutionDescription) -> str:
+    """What a step of the job, or of the first of its children, failed with again and again; empty for none."""
+    running = execution.raw_description
+    if not running.pending_activities and running.pending_children:
+        client = await jobs.client()
+        child = client.get_workflow_handle(running.pending_children[0].workflow_id)
+        try:
+            running = (await child.describe(rpc_timeout=QUERY_TIMEOUT)).raw_description
+        except RPCError:  # it has just ended
+            return ""
+    stuck = (one.last_failure.message for one in running.pending_activities if one.attempt >= TOLD_ATTEMPT)
+    return next((message for message in stuck if message), "")
+
+
+def _add_reported(metadata: job_pb2.JobMetadata, execution: WorkflowExecutionDescription) -> None:
     """Adds the bytes that the running steps of a fetch have reported: one step may fetch an archive of any size."""
-    if metadata.kind != job_pb2.JOB_KIND_FETCH or not isinstance(execution, WorkflowExecutionDescription):
+    if metadata.kind != job_pb2.JOB_KIND_FETCH:
         return
     for stage in metadata.stages:
         if stage.unit == "bytes" and stage.HasField("start_time") and not stage.HasField("end_time"):

@@ -3,44 +3,22 @@
 All keys and the row are packed into one 64-bit number as far as they fit, which sorts ten times as fast as columns do.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from framehouse.runtime.errors import InvalidArgument
+from services.ingest import order_text
 from services.ingest.columns import Integers, Snapshot, remembered
-from services.ingest.filter_text import near
+from services.ingest.order_text import Key
 
 KEYS = ("created", "path", "width", "height", "size", "annotations")
 """What can be ordered by; `created` is the order in which they came in."""
 
 
-class Key(NamedTuple):
-    """A column to order by."""
-
-    name: str
-    descending: bool
-
-
 def parse_order(text: str) -> list[Key]:
     """`size desc, path`. `InvalidArgument` where it is wrong."""
-    keys = []
-    for part in text.split(",") if text.strip() else []:
-        name, *direction = part.lower().split() or [""]
-        if name not in KEYS:
-            raise InvalidArgument(
-                f"images have no order by {name!r}; {near(name, KEYS, 'there are')}", field="order_by"
-            )
-        if direction not in ([], ["asc"], ["desc"]):
-            raise InvalidArgument(
-                f"{part.strip()!r} is no order; write a field, and desc after it where the largest comes first",
-                field="order_by",
-            )
-        keys.append(Key(name, direction == ["desc"]))
-    return keys
+    return order_text.parse(text, KEYS, "images")
 
 
 def ordered(table: Snapshot, keys: list[Key]) -> NDArray[np.int32]:

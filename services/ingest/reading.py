@@ -11,7 +11,7 @@ from temporalio import workflow
 
 from framehouse.runtime.errors import InvalidArgument
 from framehouse.runtime.jobs import failure_from, step, together
-from framehouse.runtime.progress import Reporter, Tracked
+from framehouse.runtime.progress import Reporter, Tracked, Untold
 from framehouse.runtime.writing import SHARDS_A_CHILD, in_children
 from framehouse.v1 import annotation_pb2, conversion_pb2, ingest_pb2, media_pb2
 from services.ingest.failing import fail_on_errors
@@ -36,7 +36,7 @@ Span = tuple[int, int, int]
 
 @dataclass
 class Reading:
-    """What every child of one reading needs to know."""
+    """What every run of steps of one reading needs to know."""
 
     plan_key: str
     prefix: str
@@ -64,7 +64,7 @@ class Reading:
 
 @dataclass
 class Run:
-    """A run of shards or parts that one child works on."""
+    """A run of shards or parts."""
 
     reading: Reading
     first: int
@@ -84,7 +84,7 @@ class JoinRun:
 
 @dataclass
 class VideoRun:
-    """A run of videos that one child takes the frames of."""
+    """A run of videos."""
 
     videos_key: str
     options: str
@@ -101,7 +101,7 @@ class ReadVideos:
     """The frames of a run of videos, a few videos at once: one may take hours, and others' images wait for as long."""
 
     @workflow.run
-    async def run(self, videos: VideoRun) -> None:
+    async def run(self, videos: VideoRun) -> tuple[None, Untold]:
         reporter = Reporter("videos", videos.count)
         free = asyncio.Semaphore(VIDEOS_AT_ONCE)
 
@@ -119,7 +119,7 @@ class ReadVideos:
             await reporter.add(1, done.issues.count)
 
         await together(read(video) for video in range(videos.first, videos.first + videos.count))
-        await reporter.flush()
+        return None, reporter.rest()
 
 
 @workflow.defn(name="ReadImages")
@@ -127,7 +127,7 @@ class ReadImages:
     """Media for a run of shards and, where the plan is aligned, the labels of each shard after it."""
 
     @workflow.run
-    async def run(self, shards: Run) -> list[Span]:
+    async def run(self, shards: Run) -> tuple[list[Span], Untold]:
         reading = shards.reading
         images = Reporter("images", shards.count)
         labels = Reporter("labels", shards.count)
@@ -151,9 +151,7 @@ class ReadImages:
             return await _read_part(reading, shard, reading.media_key(shard), labels) if reading.aligned else None
 
         found = await together(read(shard) for shard in range(shards.first, shards.first + shards.count))
-        await images.flush()
-        await labels.flush()
-        return [span for span in found if span is not None]
+        return [span for span in found if span is not None], images.rest() + labels.rest()
 
 
 @workflow.defn(name="ReadLabels")
@@ -161,13 +159,12 @@ class ReadLabels:
     """Label parts that need nothing of media."""
 
     @workflow.run
-    async def run(self, parts: Run) -> list[Span]:
+    async def run(self, parts: Run) -> tuple[list[Span], Untold]:
         labels = Reporter("labels", parts.count)
 
         numbers = range(parts.first, parts.first + parts.count)
         found = await together(_read_part(parts.reading, part, "", labels) for part in numbers)
-        await labels.flush()
-        return [span for span in found if span is not None]
+        return [span for span in found if span is not None], labels.rest()
 
 
 @workflow.defn(name="JoinRows")
@@ -175,7 +172,7 @@ class JoinRows:
     """Rows for a run of shards."""
 
     @workflow.run
-    async def run(self, shards: JoinRun) -> None:
+    async def run(self, shards: JoinRun) -> tuple[None, Untold]:
         reading = shards.reading
         joined = Reporter("join", -(-shards.count // reading.shards_a_join))
 
@@ -201,7 +198,7 @@ class JoinRows:
             join(first, min(reading.shards_a_join, end - first))
             for first in range(shards.first, end, reading.shards_a_join)
         )
-        await joined.flush()
+        return None, joined.rest()
 
 
 async def read_archive(
@@ -267,8 +264,8 @@ async def read_archive(
     job.begin("labels", plan.shard_count if plan.aligned else plan.part_count)
     shards, parts = await together(
         [
-            in_children(ReadImages.run, _runs(reading, plan.shard_count)),
-            in_children(ReadLabels.run, [] if plan.aligned else _runs(reading, plan.part_count)),
+            in_children(job, ReadImages, _runs(reading, plan.shard_count)),
+            in_children(job, ReadLabels, [] if plan.aligned else _runs(reading, plan.part_count)),
         ]
     )
     job.finish("images")
@@ -277,7 +274,8 @@ async def read_archive(
     job.begin("join", plan.shard_count)
     spans = sorted(span for some in (*shards, *parts) for span in some)
     await in_children(
-        JoinRows.run,
+        job,
+        JoinRows,
         [
             JoinRun(reading, run.first, run.count, table_key, _touching(spans, run))
             for run in _runs(reading, plan.shard_count)
@@ -310,7 +308,8 @@ async def _add_frames(
     job.begin("videos", count)
     frames_prefix = f"{prefix}videos/"
     await in_children(
-        ReadVideos.run,
+        job,
+        ReadVideos,
         [
             VideoRun(
                 videos_key=f"{index_key}-videos",

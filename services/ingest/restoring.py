@@ -18,7 +18,7 @@ from framehouse.runtime.errors import FailedPrecondition, InvalidArgument, NotFo
 from framehouse.store.tables import change, discard, rows_at, take, write_fragments
 from framehouse.v1 import annotation_pb2, dataset_pb2
 from services.ingest.catalogue import Catalogue, DatasetRow, RemovalRow
-from services.ingest.changes import NAMES, image_ids
+from services.ingest.changes import check_selection, image_ids
 from services.ingest.columns import Integers, Part, Snapshot, snapshot
 from services.ingest.datasets import message
 from services.ingest.edits import Edit, edit, head_of
@@ -45,18 +45,9 @@ class Chosen(NamedTuple):
 
 def restore_images(catalogue: Catalogue, request: dataset_pb2.RestoreImagesRequest) -> dataset_pb2.ChangeImagesResponse:
     """What `DatasetService.RestoreImages` promises."""
-    match request.WhichOneof("selection"):
-        case None:
-            raise InvalidArgument("no images are selected; give a removal, images or a filter", field="selection")
-        case "filter" if not request.filter.strip():
-            raise InvalidArgument("the filter is empty; write * for all images", field="filter")
-        case "filter":
-            parse(request.filter)
-        case "images" if not 0 < len(request.images.names) <= NAMES:
-            raise InvalidArgument(
-                f"{len(request.images.names):,} images are named; name 1 to {NAMES:,}, or give a filter",
-                field="images.names",
-            )
+    check_selection(request, "a removal, images or a filter")
+    if request.WhichOneof("selection") == "filter":
+        parse(request.filter)
     planned, row = edit(
         catalogue,
         request.parent,

@@ -207,26 +207,16 @@ def describe(catalogue: Catalogue, request: dataset_pb2.UpdateVersionRequest) ->
 def restore(catalogue: Catalogue, request: dataset_pb2.RestoreVersionRequest) -> dataset_pb2.Dataset:
     """What `DatasetService.RestoreVersion` promises."""
     from framehouse.store import tables
-    from services.ingest.edits import Edit, edit
-    from services.ingest.heads import Head
+    from services.ingest.edits import Edit, edit, head_of
 
     parent, number = version_parts(request.name)
 
     def plan(row: DatasetRow) -> Edit:
         version = find_version(catalogue, row, number)
-        summary = dataset_pb2.Dataset.FromString(version.summary)
-        head = Head(
-            table_key=row.table_key,
-            table_version=row.table_version,
-            image_count=version.image_count,
-            annotation_count=version.annotation_count,
-            image_bytes=version.image_bytes,
-            labels=summary.labels,
-            splits={one.split: one.image_count for one in summary.splits},
-            objects=set(),
-        )
         is_other = version.table_version != row.table_version
-        return Edit(int(is_other), head, lambda: tables.restore(row.table_key, version.table_version, COMMIT))
+        return Edit(
+            int(is_other), head_of(row, version), lambda: tables.restore(row.table_key, version.table_version, COMMIT)
+        )
 
     _, row = edit(catalogue, parent, request.etag, plan, validate_only=False, field="name")
     return datasets.message(row)

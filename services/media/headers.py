@@ -40,7 +40,9 @@ IHDR = np.dtype(
 """How a PNG begins."""
 CHUNK = np.dtype([("length", ">u4"), ("kind", ">u4")])
 CHECKSUM = np.dtype([("crc", ">u4")])
-HEADER, PIXELS = (int.from_bytes(kind) for kind in (b"IHDR", b"IDAT"))
+HEADER, PIXELS, COLOURS = (int.from_bytes(kind) for kind in (b"IHDR", b"IDAT", b"iCCP"))
+MAX_PROFILE = 1 << 20
+"""Bytes that a profile unpacks to at most, as in Pillow."""
 KINDS = (b"gAMA", b"sRGB", b"cHRM", b"pHYs", b"PLTE", b"tRNS", b"sBIT", b"bKGD", b"tIME", b"iCCP", b"hIST")
 HARMLESS = np.array([int.from_bytes(kind) for kind in KINDS])
 """Chunks that come before the pixels and say nothing of how they lie."""
@@ -125,9 +127,26 @@ def _png(files: _Files, begin: Integers, found: Headers) -> None:
         found.format[file[chunk["kind"] == PIXELS]] = FORMATS.index("png")
         length = chunk["length"].astype(np.int64)
         good = np.isin(chunk["kind"], HARMLESS) & (place + 12 + length <= files.end[file])
+        for at in np.flatnonzero(good & (chunk["kind"] == COLOURS)).tolist():
+            good[at] = _is_colour_profile(files.text[place[at] + 8 : place[at] + 8 + length[at]])
         file, place, length = file[good], place[good], length[good]
         if not len(file):
             return
+
+
+def _is_colour_profile(body: bytes) -> bool:
+    """Whether a chunk is a profile that a decoder takes: one with another packing, or that expands to much, spoils the
+    file for Pillow.
+    """
+    _, end, packed = body.partition(b"\0")
+    if not end or packed[:1] != b"\0":
+        return False
+    inflater = zlib.decompressobj()
+    try:
+        inflater.decompress(packed[1:], MAX_PROFILE)
+    except zlib.error:  # type: ignore[misc]  # a class, whatever its stubs say
+        return False
+    return not inflater.unconsumed_tail
 
 
 def _jpeg(files: _Files, begin: Integers, found: Headers) -> None:

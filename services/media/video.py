@@ -32,7 +32,8 @@ from framehouse.runtime import errors, jobs
 from framehouse.runtime.config import Settings, settings
 from framehouse.store.archive import INDEX_SCHEMA
 from framehouse.store.bucket import Bucket, MultipartWriter
-from framehouse.store.entry_file import DamagedEntry, open_entry
+from framehouse.store.entry_bytes import DamagedEntry
+from framehouse.store.entry_file import open_entry
 from framehouse.store.frames import BatchFile, write_batches
 from framehouse.store.issues import ERROR, WARNING, IssueLog
 from framehouse.store.repack import PACK_SIZE, known_index

@@ -33,6 +33,7 @@ ROWS: dict[str, Callable[[Bench], Row]] = {
     "detection": detection.run,
     "calls": calls.run,
     "archives": archives.run,
+    "long-export": archives.long_export,
     "catalogue": catalogue.run,
     "changes": catalogue_changes.changes,
     "writers": catalogue_changes.writers,

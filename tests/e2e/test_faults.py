@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 
 from framehouse.client import Client
+from framehouse.client.progress import Progress
 from framehouse.runtime import channels
 from framehouse.store.bucket import Bucket
 from framehouse.store.tables import open_table
@@ -68,6 +69,26 @@ def test_a_process_killed_in_the_middle_of_an_import_changes_nothing(
     assert all(process_of(stack, process) != before[process] for process in victims)
     assert rows(client, name).equals(undisturbed)
     assert orphans(bucket, client.get_dataset(name).uid) == []
+
+
+def test_a_job_that_waits_for_the_store_says_so_and_goes_on(stack: Any, client: Client, photos: Path) -> None:
+    client.import_dataset(photos, "waiting-photos")
+    notes: list[str] = []
+
+    def told(progress: Progress) -> None:
+        if not notes:
+            os.kill(stack.pid, signal.SIGSTOP)  # it would start the store again
+            os.kill(process_of(stack, "store"), signal.SIGKILL)
+        elif progress.note:
+            os.kill(stack.pid, signal.SIGCONT)
+        notes.append(progress.note)
+
+    try:
+        done = client.export_dataset("waiting-photos", "coco-instances", report=told)
+    finally:
+        os.kill(stack.pid, signal.SIGCONT)
+    assert [note.partition(" at ")[0] for note in notes if note] == ["waiting: object store", "going on"]
+    assert done.export.image_count == IMAGES
 
 
 def orphans(bucket: Bucket, job: str) -> list[str]:

@@ -188,7 +188,7 @@ def test_duplicates_are_listed_with_their_splits(
     assert "3 images more than once" in shown.stdout
     assert "1 group in several splits" in shown.stdout
     assert "1 of 2 groups" in shown.stderr
-    assert [
-        group["imageCount"] for group in json.loads(framehouse("duplicates", unique_name, "--json").stdout)["groups"]
-    ] == [3, 2]
+    for limit, counts in (((), [3, 2]), (("--limit", "1"), [3])):
+        listed = json.loads(framehouse("duplicates", unique_name, "--json", *limit).stdout)
+        assert [group["imageCount"] for group in listed["groups"]] == counts
     client.delete_dataset(unique_name)

@@ -100,7 +100,8 @@ def sent(client: Client, name: str, data: bytes) -> ingest_pb2.Upload:
     import urllib.request
 
     async def call(method: str, request: Any) -> ingest_pb2.Upload:
-        upload: ingest_pb2.Upload = await client._client._call(f"IngestService/{method}", request, ingest_pb2.Upload)
+        suite = client._client._suite
+        upload: ingest_pb2.Upload = await suite.call(f"IngestService/{method}", request, ingest_pb2.Upload)
         return upload
 
     upload = client._run(call("CreateUpload", ingest_pb2.CreateUploadRequest(file_name=name, size=len(data))))

@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +119,20 @@ def catalogue(tmp_path: Path) -> Catalogue:
     return catalogues.sqlite(tmp_path)
 
 
-@pytest.fixture
-def cars(catalogue: Catalogue, bucket: Bucket) -> Iterator[Dataset]:
-    """Six images in two fragments."""
+@contextmanager
+def six_images(catalogue: Catalogue, bucket: Bucket) -> Iterator[Dataset]:
+    """A dataset of `ROWS`, in two fragments."""
     bucket.put(PACK, b"-")
     made = Dataset(catalogue, bucket).publish(ROWS)
     yield made
     bucket.remove_prefix(f"{made.key}/")
     bucket.remove([PACK])
+
+
+@pytest.fixture
+def cars(catalogue: Catalogue, bucket: Bucket) -> Iterator[Dataset]:
+    with six_images(catalogue, bucket) as made:
+        yield made
 
 
 def test_images_move_to_a_split_and_nothing_else_changes(cars: Dataset) -> None:

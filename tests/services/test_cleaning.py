@@ -29,30 +29,22 @@ from services.ingest.restoring import restore_images
 from tests.services import catalogues
 from tests.services.test_adding import row
 from tests.services.test_changes import NAME, PACK, ROWS, Dataset
-from tests.services.test_datasets import Own
+from tests.services.test_datasets import Own, own_datasets
 
 OTHER = f"packs/{uuid.uuid4().hex}"
 
 
 @pytest.fixture
 def own(tmp_path: Path, bucket: Bucket) -> Iterator[Own]:
-    yield from _own(catalogues.sqlite(tmp_path), bucket)
+    with own_datasets(catalogues.sqlite(tmp_path), bucket) as made:
+        yield made
 
 
 @pytest.fixture
 def anywhere(each_catalogue: Catalogue, bucket: Bucket) -> Iterator[Own]:
     """The same, on each database."""
-    yield from _own(each_catalogue, bucket)
-
-
-def _own(catalogue: Catalogue, bucket: Bucket) -> Iterator[Own]:
-    bucket.put(PACK, b"-")
-    yield Own(catalogue, bucket)
-    bucket.remove([PACK])
-    with catalogue.session() as session:
-        keys = {*session.scalars(select(DatasetRow.table_key)), *session.scalars(select(TableBaseRow.base_key))}
-    for key in keys:
-        bucket.remove_prefix(f"{key}/")
+    with own_datasets(each_catalogue, bucket) as made:
+        yield made
 
 
 def late() -> datetime:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -173,15 +174,22 @@ class Own:
         trash.purge(self.catalogue, dataset_pb2.PurgeDatasetRequest(parent="users/local", uid=uid))
 
 
-@pytest.fixture
-def own(each_catalogue: Catalogue, bucket: Bucket) -> Iterator[Own]:
+@contextmanager
+def own_datasets(catalogue: Catalogue, bucket: Bucket) -> Iterator[Own]:
+    """What a test makes of datasets, removed from the bucket at its end."""
     bucket.put(PACK, b"-")
-    yield Own(each_catalogue, bucket)
+    yield Own(catalogue, bucket)
     bucket.remove([PACK])
-    with each_catalogue.session() as session:
+    with catalogue.session() as session:
         keys = {*session.scalars(select(DatasetRow.table_key)), *session.scalars(select(TableBaseRow.base_key))}
     for key in keys:
         bucket.remove_prefix(f"{key}/")
+
+
+@pytest.fixture
+def own(each_catalogue: Catalogue, bucket: Bucket) -> Iterator[Own]:
+    with own_datasets(each_catalogue, bucket) as made:
+        yield made
 
 
 @pytest.fixture

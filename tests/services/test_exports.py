@@ -192,6 +192,12 @@ def test_what_cannot_be_exported_is_refused(client: Client, shapes: str) -> None
     with pytest.raises(FailedPrecondition, match="selects no image") as nothing:
         client.export_dataset(shapes, FORMAT, filter="width > 100000")
     assert nothing.value.reason == "NOTHING_SELECTED"
+    for ask in (client.preview_loss, client.export_dataset):
+        with pytest.raises(FailedPrecondition, match="nothing would be written: no annotation is a tag") as nothing:
+            ask(shapes, "ultralytics-classify")
+        assert nothing.value.reason == "NOTHING_TO_WRITE"
+    with pytest.raises(InvalidArgument, match="nothing beside the images"):
+        client.export_dataset(shapes, "image-dir", without_images=True)
     with pytest.raises(InvalidArgument, match="column 1"):
         client.export_dataset(shapes, FORMAT, filter="wide > 5")
     with pytest.raises(InvalidArgument, match="1,048,576 bytes or more"):

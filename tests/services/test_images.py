@@ -425,7 +425,9 @@ def test_the_command_shows_fetches_and_draws_an_image(shapes: Shapes, framehouse
         framehouse("image", shapes.name, "000000.jpg", "--out", str(tmp_path / "a.jpg"), "--json").stdout
     )
     assert (tmp_path / "a.jpg").read_bytes() == shapes.file("000000.jpg") == ask(shown["url"]).body
-    drawn = framehouse("render", shapes.name, "000000.jpg", "-o", str(tmp_path / "a.png"), "--crop", "0,0,50,40")
-    assert (drawn.returncode, Image.open(tmp_path / "a.png").size) == (0, (50, 40))
+    target = tmp_path / "a.png"
+    drawn = framehouse("render", shapes.name, "000000.jpg", "-o", str(target), "--crop", "0,0,50,40", "--json")
+    assert json.loads(drawn.stdout) == {"out": str(target), "size": target.stat().st_size}
+    assert Image.open(target).size == (50, 40)
     refused = framehouse("render", shapes.name, "000000.jpg", "-o", str(tmp_path / "a.gif"))
     assert (refused.returncode, "call it .webp, .jpg or .png" in refused.stderr) == (1, True)

@@ -63,7 +63,7 @@ def pages(
 
 
 def ask(client: Client, request: dataset_pb2.ListImagesRequest) -> dataset_pb2.ListImagesResponse:
-    return client._run(client._client._call("DatasetService/ListImages", request, dataset_pb2.ListImagesResponse))
+    return client._run(client._client._suite.call("DatasetService/ListImages", request, dataset_pb2.ListImagesResponse))
 
 
 def test_every_field_selects(client: Client, shapes: Shapes) -> None:

@@ -20,27 +20,21 @@ from services.ingest.removals import forget, list_removals
 from services.ingest.restoring import restore_images
 from tests.services import catalogues
 from tests.services.test_adding import Datasets, row
-from tests.services.test_changes import NAME, PACK, ROWS, Dataset, fields
+from tests.services.test_changes import NAME, Dataset, fields, six_images
 
 
 @pytest.fixture
 def cars(each_catalogue: Catalogue, bucket: Bucket) -> Iterator[Dataset]:
-    """Six images in two fragments, on each database."""
-    bucket.put(PACK, b"-")
-    made = Dataset(each_catalogue, bucket).publish(ROWS)
-    yield made
-    bucket.remove_prefix(f"{made.key}/")
-    bucket.remove([PACK])
+    """Six images on each database."""
+    with six_images(each_catalogue, bucket) as made:
+        yield made
 
 
 @pytest.fixture
 def alone(tmp_path: Path, bucket: Bucket) -> Iterator[Dataset]:
     """The same, on one."""
-    bucket.put(PACK, b"-")
-    made = Dataset(catalogues.sqlite(tmp_path), bucket).publish(ROWS)
-    yield made
-    bucket.remove_prefix(f"{made.key}/")
-    bucket.remove([PACK])
+    with six_images(catalogues.sqlite(tmp_path), bucket) as made:
+        yield made
 
 
 def restore(cars: Dataset, *paths: str, **request: Any) -> dataset_pb2.ChangeImagesResponse:

@@ -26,32 +26,14 @@ from services.ingest.collecting import collect
 from services.ingest.columns import snapshot
 from tests.services import catalogues
 from tests.services.test_adding import Datasets, row
-from tests.services.test_changes import PACK, ROWS, Dataset
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str | None]:
-    with catalogues.postgresql() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def catalogue(request: pytest.FixtureRequest, server: str | None, tmp_path: Path) -> Catalogue:
-    if request.param == "sqlite":
-        return catalogues.sqlite(tmp_path)
-    if server is None:
-        pytest.skip("PostgreSQL is not installed")
-    return catalogues.on_postgresql(server)
+from tests.services.test_changes import PACK, Dataset, six_images
 
 
 @pytest.fixture
-def cars(catalogue: Catalogue, bucket: Bucket) -> Iterator[Dataset]:
-    """Six images in two fragments."""
-    bucket.put(PACK, b"-")
-    made = Dataset(catalogue, bucket).publish(ROWS)
-    yield made
-    bucket.remove_prefix(f"{made.key}/")
-    bucket.remove([PACK])
+def cars(each_catalogue: Catalogue, bucket: Bucket) -> Iterator[Dataset]:
+    """The same six images on each database."""
+    with six_images(each_catalogue, bucket) as made:
+        yield made
 
 
 def make(dataset: Dataset, description: str = "", request_id: str = "", etag: str = "") -> dataset_pb2.Version:

@@ -15,10 +15,13 @@ from framehouse.store.issues import ERROR, WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import KeypointEdge, Label, LabelSchema
 from framehouse.v1.conversion_pb2 import CategoryIds
 from services.conversion.archive import Archive
-from services.conversion.coco.files import COMPANIONS, File
+from services.conversion.coco.companions import read_companions
+from services.conversion.coco.files import File
 
 MAPPED = {"id", "name", "supercategory", "keypoints", "skeleton"}
 """Fields of a category that a label has."""
+LARGE = 1 << 63
+"""Ids from here on are not kept."""
 
 
 def read_categories(archive: Archive, files: list[File], issues: IssueLog) -> LabelSchema:
@@ -28,7 +31,6 @@ def read_categories(archive: Archive, files: list[File], issues: IssueLog) -> La
     """
     labels: dict[str, Label] = {}
     position: dict[str, int] = {}
-    splits: dict[str, Any] = {}
     extras: dict[str, Any] = {}
     for file in files:
         used: set[str] = set()
@@ -50,17 +52,18 @@ def read_categories(archive: Archive, files: list[File], issues: IssueLog) -> La
                 _unite(labels[name], label, file, issues)
             if extra := {key: value for key, value in category.items() if key not in MAPPED}:
                 extras[name] = extra | extras.get(name, {})  # what the first file says stays
-            file.categories[number] = position[name]
-        members = sorted(COMPANIONS & set(file.outline.members))
-        splits.setdefault(file.split_name, {member: file.decode(archive.bucket, member, Any) for member in members})
-    source = {"coco": splits} | ({"coco_categories": extras} if extras else {})
+            if number in file.categories:
+                text = f"category {name} has the id {number}, as another has; no annotation is taken as of it"
+                issues.add("CATEGORY_INVALID", ERROR, file.path, text, "give each category an id of its own")
+            file.categories.setdefault(number, position[name])
+    source = {"coco": read_companions(archive, files, issues)} | ({"coco_categories": extras} if extras else {})
     return LabelSchema(labels=labels.values(), source=msgspec.json.encode(source).decode())
 
 
 def _label(name: str, category: dict[str, Any]) -> Label:
     number, parent, color = category["id"], category.get("supercategory"), category.get("color")
     label = Label(name=name, parent=str(parent) if parent else "")
-    if isinstance(number, int):
+    if isinstance(number, int) and abs(number) < LARGE:
         label.source_id = number
     if isinstance(color, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", color):
         label.color = color.lower()

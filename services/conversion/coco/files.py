@@ -9,17 +9,18 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import msgspec
-
 from framehouse.annotations.splits import canonical_split, known_split
 from framehouse.runtime import errors
 from framehouse.store.bucket import Bucket
 from framehouse.store.issues import INFO, WARNING, IssueLog
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate
-from services.conversion.json_outline import Malformed, Outline, error_line
-from services.conversion.unpacked import fetch, unpacked
+from services.conversion.json_files import decoded, outlined
+from services.conversion.json_outline import Malformed, Outline
+from services.conversion.unpacked import fetch
 
+TOOL = "COCO"
+"""Whose files these are, as errors say."""
 BEGINNING = 64 << 10
 """Bytes of a file that are looked at to tell what it is."""
 MAX_FILES = 64
@@ -83,19 +84,7 @@ class File:
     def decode(self, bucket: Bucket, name: str, type: Any = list[Any]) -> Any:
         """A member, as a list or what else it should be. InvalidArgument with file and line."""
         data, line = self.fetch(bucket, name)
-        try:
-            return msgspec.json.decode(data, type=type)
-        except msgspec.DecodeError as error:
-            raise invalid(self.path, error_line(data, line, error), f"in `{name}`: {error}") from error
-
-
-def invalid(path: str, line: int, what: str) -> errors.InvalidArgument:
-    """The error that a file is no valid JSON."""
-    return errors.InvalidArgument(
-        f"{path}, line {line}: this is no valid COCO file ({what}); export or download it again",
-        reason="JSON_INVALID",
-        facts={"file": path, "line": str(line)},
-    )
+        return decoded(data, type, self.path, line, name, TOOL)
 
 
 def task_of(path: str) -> str:
@@ -210,10 +199,5 @@ def _outline(archive: Archive, row: int, task: str, n: int) -> File:
     """Outlines a file in one pass; a packed one is unpacked beside, so that its parts can be fetched."""
     path = archive.path(row)
     split, spelled = split_of(path)
-    outline = Outline()
-    try:
-        key, offset = unpacked(archive, row, f"{archive.scratch.rstrip('/')}/labels-{n}.json", outline.feed)
-        outline.close()
-    except Malformed as error:
-        raise invalid(path, error.line, str(error)) from error
+    key, offset, outline = outlined(archive, row, n, TOOL)
     return File(path, split, spelled, key, offset, outline, task)

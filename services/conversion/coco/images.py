@@ -22,9 +22,10 @@ from framehouse.store.bucket import Bucket
 from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from services.conversion import columns, layout
 from services.conversion.archive import Archive
-from services.conversion.coco.files import File, invalid
+from services.conversion.coco.files import TOOL, File
 from services.conversion.columns import report
-from services.conversion.json_outline import error_line
+from services.conversion.json_files import decoded, invalid
+from services.conversion.json_problems import UNREADABLE, is_text
 
 LABEL_FOLDERS = r"(?i)(^|/)(panoptic|stuff)_[^/]*/(.*/)?[^/]+\.png$"
 """PNG files whose pixels are labels."""
@@ -77,6 +78,8 @@ def read_images(archive: Archive, files: list[File], labels: Integers, issues: I
     image_rows = image_rows[~is_label.to_numpy(zero_copy_only=False)]
     entries = paths.take(pa.array(image_rows))
     records = [_records(archive.bucket, file, issues) for file in files]
+    for file, items in zip(files, records, strict=True):
+        _tell_repeated(items, file.path, issues)
     names = [items.names for items in records]
     found = _find(files, names, entries)
     sizes = [len(wanted) for wanted in names]
@@ -137,9 +140,11 @@ def read_images(archive: Archive, files: list[File], labels: Integers, issues: I
 def _records(bucket: Bucket, file: File, issues: IssueLog) -> Records:
     """The images of a file that have an id and a name."""
     data, line = file.fetch(bucket, "images")
+    if not is_text(data):
+        raise invalid(file.path, line, "in `images`: it is no UTF-8 text; save it as UTF-8", TOOL)
     try:
         records = RECORDS.decode(data)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return _loose_records(data, line, file.path, issues)
     names = _names([record.file_name for record in records])
     if not _usable(names).all():
@@ -153,10 +158,7 @@ def _records(bucket: Bucket, file: File, issues: IssueLog) -> Records:
 
 def _loose_records(data: bytes, line: int, path: str, issues: IssueLog) -> Records:
     """The same of records with other fields, or with some that are no images; those are told."""
-    try:
-        items = msgspec.json.decode(data, type=list[Any])
-    except msgspec.DecodeError as error:
-        raise invalid(path, error_line(data, line, error), f"in `images`: {error}") from error
+    items = decoded(data, list[Any], path, line, "images", TOOL)
     good = []
     for item in items:
         named = isinstance(item, dict) and isinstance(item.get("id"), int | str) and item.get("file_name")
@@ -173,6 +175,18 @@ def _loose_records(data: bytes, line: int, path: str, issues: IssueLog) -> Recor
     known = id_array(ids)
     names = _names([item["file_name"] for item in good])
     return Records(known, names, width, height, _source(known, ids, pa.array(rest, pa.string())))
+
+
+def _tell_repeated(items: Records, path: str, issues: IssueLog) -> None:
+    """Says which images have the id of another one before, whose annotations all are then."""
+    if len(pc.unique(items.ids)) == len(items.ids):
+        return
+    first = pc.index_in(items.ids, items.ids).to_numpy()
+    other = np.array(pc.not_equal(items.names, items.names.take(pa.array(first))))
+    for i in np.flatnonzero(other).tolist():
+        was, name = (items.names[k].as_py() for k in (int(first[i]), i))
+        text = f"image {name} has the id {items.ids[i]}, which {was} has before; its annotations were taken as of that"
+        issues.add("IMAGE_REPEATED", ERROR, path, text, "give each image an id of its own")
 
 
 def _names(names: list[str]) -> pa.Array:

@@ -22,14 +22,8 @@ from services.conversion.archive import Archive
 from services.conversion.coco.categories import read_categories
 from services.conversion.coco.files import File, find_files
 from services.conversion.coco.images import id_array, read_images
-from services.conversion.format import ReadPlan
-
-PART_BYTES = 16 << 20
-"""Of JSON that one step reads at most; it takes some ten times as much memory."""
-SMALL_PART_BYTES = 4 << 20
-"""Files are cut this small where that makes more steps to share."""
-STEPS = 16
-"""Parts that are wanted of any dataset, so that all processes have some to read."""
+from services.conversion.format import LabelSource, ReadPlan
+from services.conversion.unpacked import part_bytes
 
 RASTER_PART_BYTES = 512 << 10
 """Of JSON whose images have a PNG file each: some hundred of them."""
@@ -78,7 +72,7 @@ def plan_files(archive: Archive, files: list[File], issues: IssueLog, rasters: R
     images, lookups = read_images(archive, files, rasters.rows, issues)
     spans = [file.outline.members.get("annotations") for file in files]
     total = sum(span.end - span.start for span in spans if span)
-    size = min(PART_BYTES, max(SMALL_PART_BYTES, total // STEPS))
+    size = part_bytes(total)
     parts = []
     for n, (file, span, (ids, rows)) in enumerate(zip(files, spans, lookups, strict=True)):
         if span is None:
@@ -129,9 +123,12 @@ def _translate(ids: list[Any], known: pa.Array, values: Integers) -> Integers:
     return np.where(at >= 0, values[np.maximum(at, 0)] if len(values) else -1, -1)
 
 
-def open_lookup(bucket: Bucket, key: str) -> Lookup:
+def open_lookup(source: LabelSource, key: str) -> Lookup:
     """The lookup of a part."""
-    file = BatchFile(bucket, key)
-    batch = file.batch(0)
-    ids, labels = msgspec.json.decode(file.schema.metadata[CATEGORIES_KEY])
-    return Lookup(batch["id"], batch["row"].to_numpy(), id_array(ids), np.array(labels, np.int64))
+    if key not in source.opened:
+        file = BatchFile(source.bucket, key)
+        batch = file.batch(0)
+        ids, labels = msgspec.json.decode(file.schema.metadata[CATEGORIES_KEY])
+        source.opened[key] = Lookup(batch["id"], batch["row"].to_numpy(), id_array(ids), np.array(labels, np.int64))
+    found: Lookup = source.opened[key]
+    return found

@@ -21,7 +21,7 @@ from framehouse.v1.annotation_pb2 import Severity
 from services.conversion.coco.planning import Detail, open_lookup
 from services.conversion.format import LabelSource
 from services.conversion.json_outline import elements
-from services.conversion.json_problems import Problems
+from services.conversion.json_problems import UNREADABLE, Problems, is_text, reason_of
 from services.conversion.unpacked import fetch
 
 Raw = msgspec.Raw
@@ -95,9 +95,7 @@ class Records:
             known = pa.array(ids, pa.int64())
             if not known.null_count:
                 return np.asarray(known)
-        return np.array(
-            [number if isinstance(number, int) else self.offset + i for i, number in enumerate(ids)], np.int64
-        )
+        return np.array([number if _is_id(number) else self.offset + i for i, number in enumerate(ids)], np.int64)
 
 
 def read_records(source: LabelSource, issues: IssueLog, reads: frozenset[str]) -> Records:
@@ -107,12 +105,14 @@ def read_records(source: LabelSource, issues: IssueLog, reads: frozenset[str]) -
     part = source.part
     assert part is not None
     detail = msgspec.json.decode(part.detail, type=Detail)
-    lookup = open_lookup(source.bucket, detail.lookup)
+    lookup = open_lookup(source, detail.lookup)
     data = fetch(source.bucket, part.key, part.offset, part.length)
     problems = Problems(part.path, data, detail.line, issues)
-    try:
-        records, element = RECORDS.decode(b"[" + data + b"]"), None
-    except msgspec.DecodeError:
+    element: list[int] | None = None
+    records: list[Record] = []
+    with suppress(*UNREADABLE):
+        records = RECORDS.decode(b"[" + data + b"]") if is_text(data) else []
+    if not records:
         records, element = _decode_each(data, problems)
     position = np.arange(len(records)) if element is None else np.array(element, np.int64)
     _tell_unread(data, part.path, reads, issues)
@@ -139,22 +139,28 @@ def read_records(source: LabelSource, issues: IssueLog, reads: frozenset[str]) -
     return Records(records, position, image, label, part.offset, problems, wants_rings, wants_masks)
 
 
+def _is_id(number: Any) -> bool:
+    return isinstance(number, int) and abs(number) < 1 << 63
+
+
 def _decode_each(data: bytes, problems: Problems) -> tuple[list[Record], list[int]]:
     """Decodes the elements of a part one by one, where not all are as they should be."""
     records, element = [], []
     for i, (start, end) in enumerate(elements(data)):
         text = data[start:end]
         try:
+            if not is_text(text):
+                raise msgspec.DecodeError("it is no UTF-8 text")
             records.append(RECORD.decode(text))
             element.append(i)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             try:
                 # Python writes NaN, and whole numbers with a point; both can be mended.
                 loose = json.loads(text)
                 records.append(msgspec.json.decode(msgspec.json.encode(_mended(loose)), type=Record))
                 element.append(i)
             except (ValueError, RecursionError):
-                what = f"the annotation cannot be read: {error}"
+                what = f"the annotation cannot be read: {reason_of(error)}"
                 problems.add("ANNOTATION_INVALID", ERROR, i, what, "correct or remove the annotation")
     return records, element
 
@@ -178,7 +184,7 @@ def _tell_unread(data: bytes, path: str, reads: frozenset[str], issues: IssueLog
     first = next(iter(elements(data[: 1 << 20])), None)
     try:
         fields = msgspec.json.decode(data[slice(*first)], type=dict[str, Raw]) if first else {}
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return
     if unread := sorted(field for field in set(fields) - reads if bytes(fields[field]) not in EMPTY):
         text = f"fields of annotations that this format does not hold were not read: {', '.join(unread)[:200]}"

@@ -21,6 +21,7 @@ from framehouse.annotations.schema import Kind
 from framehouse.store.issues import ERROR, WARNING
 from services.conversion import numbers
 from services.conversion.coco.records import Records
+from services.conversion.mask_columns import Masks, mask_columns
 
 Raw = msgspec.Raw
 SHORT = 128
@@ -145,14 +146,8 @@ def _parse(texts: Sequence[bytes], tell: Any) -> numbers.Runs:
         return numbers.parse(mended, b"]")
 
 
-def _read_masks(
-    shapes: Sequence[bytes], at: Integers, found: Records
-) -> tuple[pa.Array, pa.Array, Floats, NDArray[np.bool_]]:
-    """Compressed counts, sizes and envelopes of the shapes that are masks, and which are."""
-    count = len(shapes)
-    boxes, is_mask = np.full((count, 4), np.nan), np.zeros(count, bool)
-    if not len(at):
-        return pa.nulls(count, pa.binary()), pa.nulls(count, pa.list_(pa.int32(), 2)), boxes, is_mask
+def _read_masks(shapes: Sequence[bytes], at: Integers, found: Records) -> Masks:
+    """The shapes that are masks."""
     decoded: list[Mask | None] = []
     try:
         decoded = list(MASKS.decode(b"[" + b",".join([shapes[i] for i in at.tolist()]) + b"]"))
@@ -170,20 +165,12 @@ def _read_masks(
     encoded = _encode_lists([counts[k] for k in np.flatnonzero(lists).tolist()])
     for k, text in zip(np.flatnonzero(lists).tolist(), encoded, strict=True):
         packed[k] = text
-    runs = masks.decode(pa.array(packed, pa.binary()))
     size = np.array([mask.size if mask else (0, 0) for mask in decoded], np.int64).reshape(-1, 2)
-    good = masks.valid(runs, size[:, 0], size[:, 1])
-    for k in np.flatnonzero(~good).tolist():
-        i = int(at[k])
+    read, bad = mask_columns(len(shapes), at, pa.array(packed, pa.binary()), size)
+    for i in bad.tolist():
         what = f"the mask of annotation {found.records[i].id} does not fill its size, or cannot be read"
         found.add("MASK_INVALID", WARNING, i, what, "encode the mask again; its box was kept")
-    boxes[at] = masks.envelopes(runs, np.maximum(size[:, 0], 1))
-    is_mask[at[good]] = True
-    place = np.full(count, -1)
-    place[at[good]] = np.flatnonzero(good)
-    take = pa.array(np.maximum(place, 0), mask=place < 0)
-    sizes = pa.FixedSizeListArray.from_arrays(pa.array(size.astype(np.int32).reshape(-1)), 2)
-    return pa.array(packed, pa.binary()).take(take), sizes.take(take), boxes, is_mask
+    return read
 
 
 def _encode_lists(texts: list[bytes]) -> list[bytes | None]:

@@ -170,7 +170,7 @@ def scan(archive: Archive, file: File, found: Callable[[Element], None], issues:
     """
     scanner = Scanner(file, found)
     key = f"{archive.scratch.rstrip('/')}/labels-{file.row}.xml"
-    file.key, file.offset = unpacked(archive, file.row, key, scanner.feed)
+    file.key, file.offset, _ = unpacked(archive, file.row, key, scanner.feed)
     scanner.close()
     file.size = scanner.size
     if not scanner.ended:

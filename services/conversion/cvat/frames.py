@@ -186,7 +186,8 @@ def _plan_rows(archive: Archive, videos: list[Video], issues: IssueLog) -> tuple
         prefix = f"task_{video.task.id}/" if shared[number] else ""
         for frame in sorted(wanted):
             at, name = mine.get(frame, (-1, f"frame_{frame:06d}.png"))
-            size = video.task.width, video.task.height
+            # Images that are there have sizes of their own.
+            size = (0, 0) if video.task.of_images and at >= 0 else (video.task.width, video.task.height)
             row = (prefix + name, at, split, video.subset if split else "", size[0] or None, size[1] or None)
             for column, value in zip(columns.values(), row, strict=True):
                 column.append(value)

@@ -18,6 +18,8 @@ from services.conversion.cvat.files import Element, File, Problem, invalid, pars
 ATTRIBUTE_FIELDS = ("name", "mutable", "input_type", "default_value", "values")
 LABELS = "<labels/>"
 """Stands for the labels in the meta that is kept."""
+OF_VIDEO, OF_IMAGES = "interpolation", "annotation"
+"""What the mode of a task is called."""
 MAX_META = 1 << 20
 """Of a longer one only the labels are kept."""
 
@@ -49,6 +51,8 @@ class Task(NamedTuple):
     width: int
     height: int
     """Of its video; 0 where it is not said."""
+    of_images: bool = False
+    """Whether it is one of images, which may be of other sizes each."""
 
 
 class Dataset:
@@ -187,6 +191,7 @@ def _task(node: etree._Element) -> Task:
         max(int(step[1]) if step else 1, 1),
         width,
         height,
+        _text(node, "mode") == OF_IMAGES,
     )
 
 
@@ -221,10 +226,11 @@ class Written(NamedTuple):
     step: int
     width: int = 0
     height: int = 0
-    """Of its video; 0 for none."""
+    """Of its video; 0 for none. Of images that have other sizes each, what holds all of them."""
+    mode: str = OF_IMAGES
 
 
-def meta_text(labels: LabelSchema, types: list[list[list[str]]], tasks: list[Written], mode: str, *, kept: bool) -> str:
+def meta_text(labels: LabelSchema, types: list[list[list[str]]], tasks: list[Written], *, kept: bool) -> str:
     """The meta; `types` are for each label the names and input types of its attributes.
 
     `kept`: whether the source was a file of the same format, whose meta is written again where it fits.
@@ -240,10 +246,8 @@ def meta_text(labels: LabelSchema, types: list[list[list[str]]], tasks: list[Wri
                 old = re.sub(rf"<{name}>[^<]*</{name}>", f"<{name}>{value}</{name}>", old, count=1)
         return f"  <meta>\n    {old.strip().replace(LABELS, written)}\n  </meta>\n"
     if not subsets:
-        return f"  <meta>\n    <task>\n{_task_text(tasks[0], 0, mode, written, 6)}    </task>\n  </meta>\n"
-    listed = "".join(
-        f"        <task>\n{_task_text(task, i, mode, '', 10)}        </task>\n" for i, task in enumerate(tasks)
-    )
+        return f"  <meta>\n    <task>\n{_task_text(tasks[0], 0, written, 6)}    </task>\n  </meta>\n"
+    listed = "".join(f"        <task>\n{_task_text(task, i, '', 10)}        </task>\n" for i, task in enumerate(tasks))
     names = "\n".join(escape(task.split) for task in tasks)
     return (
         "  <meta>\n    <project>\n      <name>dataset</name>\n"
@@ -261,11 +265,11 @@ def _frame_fields(task: Written) -> dict[str, str]:
     }
 
 
-def _task_text(task: Written, number: int, mode: str, labels: str, indent: int) -> str:
+def _task_text(task: Written, number: int, labels: str, indent: int) -> str:
     fields = {
         "id": str(number),
         "name": escape(task.split or "dataset"),
-        "mode": mode,
+        "mode": task.mode,
         **_frame_fields(task),
         "z_order": "True",
         **({"subset": escape(task.split)} if task.split else {}),

@@ -354,7 +354,11 @@ class Shapes:
         kept = np.repeat(good, np.diff(found.offsets))
         found = masks.Runs(found.values[kept], geometry.starts(np.diff(found.offsets)[good]))
         counts = from_rows(Crops(places[good], found), sizes[good])
-        envelopes = masks.envelopes(masks.decode(counts), sizes[good][:, 0])
+        inside = masks.decode(counts)
+        for i in at[masks.areas(inside) < masks.areas(found)].tolist():
+            text = "pixels of a mask that lie outside of its image were cut off"
+            self._add("MASK_INVALID", WARNING, i, text, REMEDY)
+        envelopes = masks.envelopes(inside, sizes[good][:, 0])
         boxes[at] = np.where(np.isnan(envelopes), boxes[at], envelopes)
         place = np.full(len(kind), -1)
         place[at] = np.arange(len(at))

@@ -5,6 +5,7 @@ Polygons of one id, group and label in an item are the parts of one object, as D
 """
 
 import json
+from contextlib import suppress
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -21,7 +22,8 @@ from services.conversion.datumaro import attributes as datumaro_attributes
 from services.conversion.datumaro.items import Detail, mended, open_lookup
 from services.conversion.format import LabelSource
 from services.conversion.json_outline import elements
-from services.conversion.json_problems import Problems
+from services.conversion.json_problems import UNREADABLE, Problems, is_text
+from services.conversion.mask_columns import Masks, mask_columns
 from services.conversion.unpacked import fetch
 
 Raw = msgspec.Raw
@@ -129,9 +131,10 @@ def _records(source: LabelSource, issues: IssueLog) -> Found:
     rows, labels = open_lookup(source, detail)
     data = fetch(source.bucket, part.key, part.offset, part.length)
     problems = Problems(part.path, data, detail.line, issues)
-    try:
-        items = [item.annotations for item in ITEMS.decode(b"[" + data + b"]")]
-    except msgspec.DecodeError:
+    items: list[list[Annotation]] = []
+    with suppress(*UNREADABLE):
+        items = [item.annotations for item in ITEMS.decode(b"[" + data + b"]")] if is_text(data) else []
+    if not items:
         items = [_each(data[first:end], n, problems) for n, (first, end) in enumerate(elements(data))]
     records = [record for annotations in items for record in annotations]
     item = np.repeat(np.arange(len(items)), [len(annotations) for annotations in items])
@@ -162,7 +165,7 @@ def _each(text: bytes, number: int, problems: Problems) -> list[Annotation]:
     for place, one in enumerate(given if isinstance(given, list) else []):
         try:
             result.append(ANNOTATION.decode(msgspec.json.encode(one)))
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             what = f"annotation {place + 1} of the item cannot be read: {error}"
             problems.add("ANNOTATION_INVALID", ERROR, number, what, "correct or remove the annotation")
     return result
@@ -315,9 +318,8 @@ def _tell_visibility(found: Found, at: int, what: str) -> None:
     found.problems.add("VISIBILITY_INVALID", WARNING, int(found.item[at]), text, "0 is absent, 1 hidden, 2 visible")
 
 
-def _masks(found: Found) -> tuple[pa.Array, pa.Array, Floats, NDArray[np.bool_]]:
-    """Compressed counts, sizes and envelopes of masks, and which annotations are masks that can be used."""
-    count = len(found.records)
+def _masks(found: Found) -> Masks:
+    """The annotations that are masks."""
     at = np.flatnonzero(found.kinds == Kind.MASK)
     packed: list[bytes | None] = []
     size = np.zeros((len(at), 2), np.int64)
@@ -333,19 +335,10 @@ def _masks(found: Found) -> tuple[pa.Array, pa.Array, Floats, NDArray[np.bool_]]
         else:
             counts = np.clip(np.array(mask.counts, np.float64), -(2.0**31), 2.0**31).astype(np.int64)
             packed.extend(masks.encode(masks.Runs(counts, np.array([0, len(counts)]))).to_pylist())
-    column = pa.array(packed, pa.binary())
-    runs = masks.decode(column)
-    good = masks.valid(runs, size[:, 0], size[:, 1])
-    for i in at[~good].tolist():
+    read, bad = mask_columns(len(found.records), at, pa.array(packed, pa.binary()), size)
+    for i in bad.tolist():
         found.tell("ANNOTATION_INVALID", i, "has an rle that does not fill its size, or cannot be read")
-    boxes, is_mask = np.full((count, 4), np.nan), np.zeros(count, bool)
-    boxes[at] = masks.envelopes(runs, np.maximum(size[:, 0], 1))
-    is_mask[at[good]] = True
-    place = np.full(count, -1)
-    place[at[good]] = np.flatnonzero(good)
-    take = pa.array(np.maximum(place, 0), mask=place < 0)
-    sizes = pa.FixedSizeListArray.from_arrays(pa.array(size.astype(np.int32).reshape(-1)), 2)
-    return column.take(take), sizes.take(take), boxes, is_mask
+    return read
 
 
 def _captions(found: Found) -> tuple[pa.Array, NDArray[np.bool_]]:

@@ -19,9 +19,12 @@ from framehouse.store.issues import WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import KeypointEdge, Label, LabelSchema
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate
-from services.conversion.json_outline import Malformed, Outline, error_line
-from services.conversion.unpacked import fetch, unpacked
+from services.conversion.json_files import decoded, outlined
+from services.conversion.json_outline import Malformed, Outline
+from services.conversion.unpacked import fetch
 
+TOOL = "Datumaro"
+"""Whose files these are, as errors say."""
 BEGINNING = 64 << 10
 """Bytes of a file that are looked at to tell what it is."""
 MAX_FILES = 64
@@ -55,10 +58,7 @@ class File:
         """A member that is there. InvalidArgument with file and line where it is no valid JSON."""
         span = self.outline.members[name]
         data = fetch(bucket, self.key, self.offset + span.start, span.end - span.start)
-        try:
-            return msgspec.json.decode(data, type=kind)
-        except msgspec.DecodeError as error:
-            raise _invalid(self.path, error_line(data, span.line, error), f"in `{name}`: {error}") from error
+        return decoded(data, kind, self.path, span.line, name, TOOL)
 
 
 def detect(archive: Archive) -> Candidate | None:
@@ -97,12 +97,8 @@ def find_files(archive: Archive) -> list[File]:
     """All subsets, outlined. InvalidArgument where there is none or one is no JSON."""
     files = []
     for n, (row, _, _) in enumerate(_likely(archive)):
-        path, outline = archive.path(row), Outline()
-        try:
-            key, offset = unpacked(archive, row, f"{archive.scratch.rstrip('/')}/labels-{n}.json", outline.feed)
-            outline.close()
-        except Malformed as error:
-            raise _invalid(path, error.line, str(error)) from error
+        path = archive.path(row)
+        key, offset, outline = outlined(archive, row, n, TOOL)
         if "items" in outline.members:
             subset = posixpath.splitext(posixpath.basename(path))[0]
             split = canonical_split(subset)
@@ -115,14 +111,6 @@ def find_files(archive: Archive) -> list[File]:
             reason="DATUMARO_FILE_MISSING",
         )
     return files
-
-
-def _invalid(path: str, line: int, what: str) -> errors.InvalidArgument:
-    return errors.InvalidArgument(
-        f"{path}, line {line}: this is no valid Datumaro file ({what}); export or download it again",
-        reason="JSON_INVALID",
-        facts={"file": path, "line": str(line)},
-    )
 
 
 def read_categories(archive: Archive, files: list[File], issues: IssueLog) -> LabelSchema:

@@ -8,6 +8,7 @@ has no place for (`point_cloud`, `video_frame`, members of other tools) is kept 
 import json
 import posixpath
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -27,6 +28,7 @@ from services.conversion.archive import Archive
 from services.conversion.datumaro.files import File, find_files, read_categories
 from services.conversion.format import LabelSource, ReadPlan
 from services.conversion.json_outline import Span, elements
+from services.conversion.json_problems import UNREADABLE, is_text
 from services.conversion.unpacked import fetch, part_bytes
 
 Raw = msgspec.Raw
@@ -112,9 +114,10 @@ def _read(archive: Archive, number: int, file: File, pieces: list[Span], items: 
     first = len(items.id)
     for piece in pieces:
         data = fetch(archive.bucket, file.key, file.offset + piece.start, piece.end - piece.start)
-        try:
-            found: list[dict[str, Raw] | None] = list(ITEMS.decode(b"[" + data + b"]"))
-        except msgspec.DecodeError:
+        found: list[dict[str, Raw] | None] = []
+        with suppress(*UNREADABLE):
+            found = list(ITEMS.decode(b"[" + data + b"]")) if is_text(data) else []
+        if not found:
             found = [_decoded(data[first:end]) for first, end in elements(data)]
         for place, item in enumerate(found, sum(counts)):
             if item is None or not _add(items, number, place, item):
@@ -130,9 +133,11 @@ def _read(archive: Archive, number: int, file: File, pieces: list[Span], items: 
 
 def _decoded(text: bytes) -> dict[str, Raw] | None:
     """One item; what Python writes beyond JSON (NaN) is mended."""
+    if not is_text(text):
+        return None
     try:
         return msgspec.json.decode(text, type=dict[str, Raw])
-    except msgspec.DecodeError:
+    except UNREADABLE:
         try:
             return msgspec.json.decode(mended(text), type=dict[str, Raw])
         except (ValueError, OverflowError, RecursionError):

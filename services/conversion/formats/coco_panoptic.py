@@ -86,7 +86,7 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
     detail = msgspec.json.decode(source.part.detail, type=coco_planning.Detail)
     found = read_records(source, issues, READS)
     segments = _segments(found)
-    lookup = coco_planning.open_lookup(source.bucket, detail.lookup)
+    lookup = coco_planning.open_lookup(source, detail.lookup)
     labels = lookup.classes([item.category_id for item in segments.records])
     for i in np.flatnonzero(labels < 0).tolist():
         item, at = segments.records[i], int(segments.picture[i])

@@ -24,7 +24,6 @@ from services.conversion.cvat import writing as cvat_writing
 from services.conversion.cvat.shapes import Place, Shapes, open_part
 from services.conversion.cvat.writing import FILE, join
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
-from services.conversion.losses import losses_of
 
 DEFAULT_SPLIT = "default"
 IMAGES, END = 2, 3
@@ -68,11 +67,7 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
     """Decides ids and places of images and the types of attributes, and tells what is left out."""
     attributes = cvat_writing.declare(annotations, labels)
-    kinds, flags = annotations["kind"].to_numpy(), annotations["flags"].to_numpy()
-    outside = np.isin(kinds, list(FORMAT.holds.kinds)) & (flags & Flag.OUTSIDE > 0)
-    losses = [*attributes.losses, *cvat_writing.shape_losses(annotations, ~outside)]
-    text = "left out, for they are not in the image"
-    losses += losses_of("OUTSIDE_LEFT_OUT", "objects outside", annotations, outside, text)
+    losses = [*attributes.losses, *cvat_writing.shape_losses(annotations, np.ones(annotations.num_rows, bool))]
     has_splits = bool(pc.any(pc.not_equal(images["split"], "")).as_py())
     counts = {row["values"]: row["counts"] for row in pc.value_counts(images["folder"].combine_chunks()).to_pylist()}
     tasks = [cvat_meta.Written(name, counts[name], 0, counts[name] - 1, 1) for name in head.folders]
@@ -106,8 +101,7 @@ def write(rows: Rows, bundle: BundleWriter) -> None:
     """The elements of a run of images."""
     detail = msgspec.json.decode(rows.head.detail, type=Detail)
     annotations = rows.annotations
-    flags = annotations["flags"].to_numpy()
-    kept = np.isin(annotations["kind"].to_numpy(), list(FORMAT.holds.kinds)) & (flags & Flag.OUTSIDE == 0)
+    kept = np.isin(annotations["kind"].to_numpy(), list(FORMAT.holds.kinds))
     annotations = annotations.filter(pa.array(kept & cvat_writing.writable(annotations)))
     count = np.bincount(annotations["image"].to_numpy(), minlength=rows.images.num_rows)
     shapes = pc.binary_join(
@@ -159,7 +153,7 @@ def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
     """The head and the end of the file."""
     detail = msgspec.json.decode(head.detail, type=Detail)
     same = head.source_format == FORMAT.id
-    meta = cvat_meta.meta_text(labels, detail.types, detail.tasks, "annotation", kept=same)
+    meta = cvat_meta.meta_text(labels, detail.types, detail.tasks, kept=same)
     bundle.piece(FILE, 1, cvat_writing.HEAD + meta.encode())
     bundle.piece(FILE, END, cvat_writing.END)
 
@@ -171,8 +165,7 @@ FORMAT = Format(
     holds=Holds(
         kinds=frozenset(Kind) - {Kind.CUBOID_3D, Kind.CAPTION},
         attributes=True,
-        # Those outside are told apart, as left out.
-        flags=frozenset({Flag.OCCLUDED, Flag.OUTSIDE}),
+        flags=frozenset({Flag.OCCLUDED}),
         groups=True,
         unlabelled=True,
         z_order=True,

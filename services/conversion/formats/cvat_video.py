@@ -139,11 +139,13 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
     text = "written as a track of one frame, outside in the next, for CVAT's videos have nothing but tracks"
     losses += losses_of("TRACK_ADDED", "annotations without a track", annotations, alone, text)
     target, renamed = _targets(images, frame, head.folders if has_splits else [])
-    losses += [*renamed, *_size_losses(images, folder)]
+    names = head.folders if has_splits else [""]
+    tasks, other_sizes = _tasks(images, folder, frame, names, has_shapes=bool(written.any()))
+    losses += [*renamed, *other_sizes]
     detail = Detail(
         attributes.types,
         attributes.own_source,
-        _tasks(images, folder, frame, head.folders if has_splits else [""]),
+        tasks,
         has_splits,
         tracks,
         ended.tolist(),
@@ -181,26 +183,30 @@ def _targets(images: pa.Table, frame: Integers, folders: Sequence[str]) -> tuple
     return join(place, name), losses
 
 
-def _size_losses(images: pa.Table, folder: Integers) -> list[Loss]:
-    """Frames of another size than the first of their video."""
+def _tasks(
+    images: pa.Table, folder: Integers, frame: Integers, names: Sequence[str], *, has_shapes: bool
+) -> tuple[list[cvat_meta.Written], list[Loss]]:
+    """What is said of the frames of each folder: that they are a video where all have one size, else images, and a size
+    that holds all of them; and how many are without their own by that.
+    """
+    found, without = [], 0
     sizes = np.stack([pc.fill_null(images[name], 0).to_numpy() for name in ("width", "height")], axis=1)
-    first = np.unique(folder, return_index=True)[1]
-    other = int((sizes != sizes[first][np.unique(folder, return_inverse=True)[1]]).any(axis=1).sum())
-    text = "written without its size, for a video of CVAT has one size; the images have their own"
-    found = Loss(code="IMAGE_SIZE_UNSUPPORTED", subject="frames of another size", image_count=other, fallback=text)
-    return [found] if other else []
-
-
-def _tasks(images: pa.Table, folder: Integers, frame: Integers, names: Sequence[str]) -> list[cvat_meta.Written]:
-    found = []
-    width, height = (pc.fill_null(images[name], 0).to_numpy() for name in ("width", "height"))
     for i, name in enumerate(names):
         mine = np.flatnonzero(folder == i)
         numbers = np.sort(frame[mine]).tolist()
+        (width, height), mode = sizes[mine].max(axis=0).tolist(), cvat_meta.OF_VIDEO
+        if (sizes[mine] != (width, height)).any():
+            without += len(mine)
+            if has_shapes:
+                mode = cvat_meta.OF_IMAGES
+            else:
+                # By their mode alone files without tracks are known to be of videos; and no shape needs a size there.
+                width = height = 0
         step = cvat_writing.frame_step(numbers)
-        size = int(width[mine[0]]), int(height[mine[0]])
-        found.append(cvat_meta.Written(name, len(mine), numbers[0], numbers[-1], step, *size))
-    return found
+        found.append(cvat_meta.Written(name, len(mine), numbers[0], numbers[-1], step, width, height, mode))
+    text = "written without their own, for CVAT says one size of a video; the images have theirs"
+    lost = Loss(code="IMAGE_SIZE_UNSUPPORTED", subject="frames of several sizes", image_count=without, fallback=text)
+    return found, [lost] if without else []
 
 
 def _tracks(annotations: pa.Table, at: Integers, folder: Integers) -> tuple[Tracks, Integers, NDArray[np.bool_]]:
@@ -392,7 +398,7 @@ def finish(labels: LabelSchema, head: WriteHead, bundle: BundleWriter) -> None:
     """The head and the end of the file, and those of the tracks."""
     detail = msgspec.json.decode(head.detail, type=Detail)
     same = head.source_format == FORMAT.id and not detail.has_splits
-    meta = cvat_meta.meta_text(labels, detail.types, detail.tasks, "interpolation", kept=same)
+    meta = cvat_meta.meta_text(labels, detail.types, detail.tasks, kept=same)
     bundle.piece(FILE, 1, cvat_writing.HEAD + meta.encode())
     names = [cvat_meta.escape(label.name) for label in labels.labels] + [""]
     tracks, before = detail.tracks, ""
@@ -445,6 +451,8 @@ images/<subset>/frame_000000.png     with splits, as a project
         "Images are found by the number of their frame, in a name like frame_000010 or as a frame of a video of the "
         "archive; where no name has one, in the order of their names (FRAMES_BY_ORDER). Where the archive holds no "
         "images, the meta says which frames there are, and of which size.",
+        "A video has one size. Frames of several sizes are written as a task of images (mode `annotation`), with a "
+        "size that holds all of them, which is only read as that of images that are not there.",
         "The split is the `subset` of the task; Datumaro takes the name of the file instead.",
         "An annotation without a track is written as a track of one frame, which is outside in the next.",
         "All shapes of a track that knows no keyframes are written as keyframes, and the object as outside where it is "

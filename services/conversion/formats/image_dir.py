@@ -12,7 +12,7 @@ from framehouse.runtime import errors
 from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
-from services.conversion import layout
+from services.conversion import images_alone, layout
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
 
@@ -52,8 +52,9 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
-    """Nothing: the images lie where all formats put them."""
-    return Preparation()
+    """The images lie where all formats put them; those without bytes are left out."""
+    target, losses = images_alone.with_bytes(images, images["target"].combine_chunks())
+    return Preparation({"target": target}, losses)
 
 
 def write(rows: Rows, bundle: BundleWriter) -> None:
@@ -75,6 +76,8 @@ FORMAT = Format(
     default_split=DEFAULT_FOLDER,
     columns=("kind",),
     plan_columns=(),
+    image_columns=images_alone.COLUMNS,
+    images_alone=True,
     prepare=prepare,
     write=write,
     finish=finish,

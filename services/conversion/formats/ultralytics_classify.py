@@ -17,7 +17,7 @@ from framehouse.store.bundle import BundleWriter
 from framehouse.store.issues import INFO, IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
-from services.conversion import columns, layout
+from services.conversion import columns, images_alone, layout
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
 from services.conversion.formats.image_dir import LABEL_EXTENSIONS
@@ -89,12 +89,21 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
 
 
 def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: WriteHead) -> Preparation:
-    """Places each image in the folder of its first tag; those without one have no place."""
+    """Places each image in the folder of its first tag; those without one have no place.
+
+    FailedPrecondition where no image has a place.
+    """
     image, label = annotations["image"].to_numpy(), annotations["label"].to_numpy()
     tags = np.flatnonzero((annotations["kind"].to_numpy() == Kind.TAG) & (label >= 0))
     first = tags[np.unique(image[tags], return_index=True)[1]]
     chosen = np.full(images.num_rows, -1)
     chosen[image[first]] = label[first]
+    if not len(tags):
+        raise errors.FailedPrecondition(
+            f"nothing would be written: {_other_kinds(annotations)}, and an image without a tag has no folder to lie "
+            "in; choose a format that holds what there is, or give the images tags",
+            reason="NOTHING_TO_WRITE",
+        )
     losses: list[Loss] = []
     more = np.setdiff1d(tags, first)
     if len(more):
@@ -133,7 +142,17 @@ def prepare(images: pa.Table, annotations: pa.Table, labels: LabelSchema, head: 
         target = pc.if_else(pa.array(clashes), renamed, target)
         text = f"{int(clashes.sum())} images whose names would clash get _2 behind them"
         losses.append(Loss(code="NAME_CHANGED", subject="image names", fallback=text))
-    return Preparation({"target": target}, losses)
+    target, missing = images_alone.with_bytes(images, target)
+    return Preparation({"target": target}, [*losses, *missing])
+
+
+def _other_kinds(annotations: pa.Table) -> str:
+    """What there is in place of tags, in words."""
+    counts = np.bincount(annotations["kind"].to_numpy(), minlength=len(Kind) + 1)
+    names = [kind.name.lower().replace("_", " ") for kind in Kind if counts[kind]]
+    return (
+        f"no annotation is a tag with a class (there are {', '.join(names)})" if names else "there are no annotations"
+    )
 
 
 def _repeated(targets: pa.Array) -> NDArray[np.bool_]:
@@ -164,6 +183,8 @@ FORMAT = Format(
     default_split=DEFAULT_SPLIT,
     columns=("kind",),
     plan_columns=(),
+    image_columns=images_alone.COLUMNS,
+    images_alone=True,
     prepare=prepare,
     write=write,
     finish=finish,
@@ -174,6 +195,7 @@ val/cat/3.jpg
 """,
     notes=(
         "The first folder below the split is the class; classes are numbered in the order of their names.",
-        "An image is of one class: further tags, and images without a tag, are left out and told.",
+        "An image is of one class: further tags, and images without a tag, are left out and told. Where no image has a "
+        "tag, nothing would be written, and the export is refused.",
     ),
 )

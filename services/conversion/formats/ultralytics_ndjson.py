@@ -17,6 +17,7 @@ from framehouse.store.issues import ERROR, INFO, IssueLog
 from framehouse.store.packs import read_entries
 from services.conversion import numbers
 from services.conversion.format import Format, Holds, LabelSource
+from services.conversion.json_problems import UNREADABLE
 from services.conversion.ultralytics import line_writing as ultralytics_line_writing
 from services.conversion.ultralytics import lines as ultralytics_lines
 from services.conversion.ultralytics import rows as ultralytics_rows
@@ -34,6 +35,8 @@ class Line(msgspec.Struct, gc=False):
 
 
 LINE = msgspec.json.Decoder(Line)
+LARGEST = 1e300
+"""Numbers from here on are none."""
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
@@ -123,21 +126,36 @@ def _parse(texts: list[bytes], lines: Integers, paths: pa.Array, issues: IssueLo
             try:
                 numbers.parse([text], b"]")
             except numbers.NotNumbers:
-                given = msgspec.json.decode(text)
-                rows = given if isinstance(given, list) else [] if given is None else [given]
-                good = [row for row in rows if isinstance(row, list) and all(map(_is_number, row))]
-                at = i // len(KEYS)
-                for row in [row for row in rows if row not in good]:
-                    shown = msgspec.json.encode(row).decode()[:40]
-                    what = f"{KEYS[i % len(KEYS)]} has {shown}, which is no row of numbers"
+                at, key = divmod(i, len(KEYS))
+                good: list[Any] = []
+                for row in _listed(text, key):
+                    if isinstance(row, list) and all(map(_is_number, row)):
+                        good.append(row)
+                        continue
+                    shown = row if isinstance(row, Unread) else msgspec.json.encode(row).decode()[:40]
+                    what = f"{KEYS[key]} has {shown}, which is no row of numbers"
                     remedy = "a row is a class id and numbers from 0 to 1"
                     issues.add("LABEL_NOT_A_NUMBER", ERROR, paths[at].as_py(), what, remedy, int(lines[at]))
                 texts[i] = msgspec.json.encode(good)
         return numbers.parse(texts, b"]")
 
 
+class Unread(str):
+    """What a list has that cannot be read at all."""
+
+
+def _listed(text: bytes, key: int) -> list[Any]:
+    """What should be rows of numbers; each tag is one."""
+    try:
+        given = msgspec.json.decode(text.replace(b"],[", b",") if key == TAGS else text)
+    except UNREADABLE as error:
+        return [Unread(f"what cannot be read ({error})")]
+    rows = given if isinstance(given, list) else [] if given is None else [given]
+    return [row if isinstance(row, list) else [row] for row in rows] if key == TAGS else rows
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _sizes(source: LabelSource) -> Floats:

@@ -9,17 +9,19 @@ import posixpath
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from framehouse.annotations.labels import label_schema
 from framehouse.annotations.schema import Kind
 from framehouse.annotations.splits import canonical_split
 from framehouse.runtime import errors
 from framehouse.store.bundle import BundleWriter
-from framehouse.store.issues import WARNING, IssueLog
+from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from framehouse.v1.annotation_pb2 import LabelSchema
 from framehouse.v1.conversion_pb2 import Loss
 from services.conversion import layout
 from services.conversion.archive import Archive
+from services.conversion.columns import report
 from services.conversion.format import Candidate, Format, Holds, LabelSource, Preparation, ReadPlan, Rows, WriteHead
 from services.conversion.ultralytics import finding as ultralytics_finding
 from services.conversion.ultralytics import rows as ultralytics_rows
@@ -29,6 +31,8 @@ MAX_BYTES = 1 << 20
 MAX_LIST_BYTES = 256 << 20
 FOLDERS = {"train": "train", "val": "valid"}
 """Canonical splits, and what Darknet calls them."""
+OTHER_TEXTS = r"(?i)(^|/)(classes|names|train|val|valid|test|readme[^/]*)\.txt$"
+"""Files beside images that are not of labels."""
 REMEDY = "obj.data has lines `train = train.txt`, `valid = valid.txt` and `names = obj.names`"
 
 
@@ -71,25 +75,36 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
         raise errors.InvalidArgument(
             f"{path} says names = {said['names']}, which the archive does not hold; {REMEDY}", reason="NAMES_MISSING"
         )
-    lines = [line.strip() for line in _text(archive, names).splitlines()]
+    try:
+        text = archive.read(names, MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        text = f"{archive.path(names)} is no UTF-8 text; save it as UTF-8"
+        raise errors.InvalidArgument(text, reason="CLASS_NAMES_INVALID") from error
+    lines = [line.strip() for line in text.splitlines()]
     classes = _unique([line for line in lines if line], archive.path(names), issues)
     image_rows = archive.images()
     images = archive.paths.take(pa.array(image_rows))
     split = np.full(len(images), "", object)
     spelled = np.full(len(images), "", object)
     taken = np.zeros(len(images), bool)
+    lists = [names]
     for key in [key for key in said if key not in ("names", "backup", "classes")]:
         row = _lookup(archive, said[key], folder)
         if row < 0:
             text = f"{path} says {key} = {said[key]}, which the archive does not hold"
             issues.add("SPLIT_EMPTY", WARNING, path, text, f"add the list, or remove `{key}`")
             continue
+        is_again = row in lists
+        lists.append(row)
         listed = [line.strip() for line in _text(archive, row, MAX_LIST_BYTES).splitlines() if line.strip()]
         at = layout.find(layout.tidy(pa.array(listed, pa.string())), images, [folder, ""])
         for name in [name for name, place in zip(listed, at.tolist(), strict=True) if place < 0][:100]:
             text = f"{archive.path(row)} lists {name}, which the archive does not hold"
             issues.add("IMAGE_MISSING", WARNING, archive.path(row), text, "add the image to the archive")
         at = np.unique(at[at >= 0])
+        if (overlap := int(taken[at].sum())) and not is_again:
+            text = f"{overlap:,} images of the list are of another split already"
+            issues.add("SPLITS_OVERLAP", INFO, archive.path(row), text, "list each image in one split")
         at = at[~taken[at]]
         split[at], spelled[at], taken[at] = canonical_split(key), key, True
     if not taken.any():
@@ -97,6 +112,7 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
             f"none of the images that the lists of {path} name is in the archive; pack the images with the lists",
             reason="IMAGES_UNMATCHED",
         )
+    _tell_left_out(archive, images, taken, lists, issues)
     kept = np.flatnonzero(taken)
     mine, image_rows = images.take(pa.array(kept)), image_rows[kept]
     splits, split_names = (pa.array(column[kept], pa.string()) for column in (split, spelled))
@@ -109,18 +125,47 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
     return ReadPlan(layout.in_archive_order(table), label_schema(classes), None)
 
 
+def _tell_left_out(
+    archive: Archive, images: pa.Array, taken: NDArray[np.bool_], lists: list[int], issues: IssueLog
+) -> None:
+    """Says which images no list names, and which label files belong to no image. InvalidArgument where none belongs."""
+    left = images.filter(pa.array(~taken))
+    text = "no list names this image; it was left out, with its labels"
+    report(issues, "IMAGE_NOT_LISTED", INFO, left, np.zeros(len(left), np.int64), text, "add it to the list of a split")
+    rows = archive.with_extension("txt")
+    used = ultralytics_finding.beside(archive, images)
+    texts = archive.paths.take(pa.array(np.setdiff1d(rows, [*used.tolist(), *lists])))
+    # Label files are beside images, and other texts mostly elsewhere.
+    lost = texts.filter(pc.is_in(_folder(texts), pc.unique(_folder(images))))
+    lost = lost.filter(pc.invert(pc.match_substring_regex(lost, OTHER_TEXTS)))
+    if not len(lost):
+        return
+    if not (used[taken] >= 0).any():
+        raise errors.InvalidArgument(
+            f"none of {len(lost):,} label files belongs to an image, for instance {lost[0].as_py()}. A label file has "
+            "the name of its image",
+            reason="LABELS_UNMATCHED",
+        )
+    text, remedy = "there is no image for this label file", "add the image, or rename the label file to its name"
+    report(issues, "LABEL_WITHOUT_IMAGE", ERROR, lost, np.zeros(len(lost), np.int64), text, remedy)
+
+
+def _folder(paths: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(paths, r"[^/]*$", "")
+
+
 def _unique(names: list[str], path: str, issues: IssueLog) -> list[str]:
     """Class names, each once; one that occurs again gets its number behind it."""
-    result: list[str] = []
+    result: dict[str, None] = {}
     for i, name in enumerate(names):
         if name in result:
             text = f"class {i} is called {name} as another is; it became {name} ({i})"
             issues.add("CLASS_NAME_REPEATED", WARNING, path, text, "give each class a name of its own", i + 1)
             name = f"{name} ({i})"  # noqa: PLW2901
-        result.append(name)
+        result[name] = None
     if not result:
         raise errors.InvalidArgument(f"{path} names no classes; write one a line", reason="CLASS_NAMES_MISSING")
-    return result
+    return list(result)
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:

@@ -4,6 +4,7 @@ The rules are those of Ultralytics' own loader (`check_det_dataset`), and wider 
 """
 
 import posixpath
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from services.conversion.archive import Archive
 
 MAX_BYTES = 4 << 20
 MAX_CLASSES = 100_000
+DEEPEST = 32
+"""Levels of values in each other."""
 NOT_SPLITS = {
     "path",
     "names",
@@ -105,13 +108,17 @@ def _nearness(path: str) -> tuple[int, bool, str]:
 def parse(path: str, data: bytes) -> dict[str, Any]:
     """A YAML file that holds a mapping. InvalidArgument with file and line."""
     try:
-        content = yaml.load(data.decode("utf-8-sig"), Loader)  # noqa: S506  # a safe loader
+        text = data.decode("utf-8-sig")
+        _refuse_bombs(text)
+        content = yaml.load(text, Loader)  # noqa: S506  # a safe loader
     except UnicodeDecodeError as error:
         raise errors.InvalidArgument(f"{path} is no UTF-8 text; save it as UTF-8", reason="YAML_INVALID") from error
-    except yaml.YAMLError as error:
+    # A date or number that is none is a ValueError.
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else path
-        what = getattr(error, "problem", None) or "it cannot be read"
+        is_value = isinstance(error, ValueError)
+        what = "a date or a number is none" if is_value else getattr(error, "problem", None) or "it cannot be read"
         raise errors.InvalidArgument(
             f"{where}: this is no valid YAML ({what}); mend that line",
             reason="YAML_INVALID",
@@ -120,15 +127,44 @@ def parse(path: str, data: bytes) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def _refuse_bombs(text: str) -> None:
+    """YAMLError where values lie so deep in each other that a stack would not hold them, or where aliases make them
+    larger than a file can be.
+    """
+    sizes: dict[str | None, int] = {}
+    around: list[tuple[str | None, int]] = []
+    event: Any
+    for event in yaml.parse(text, Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            around.append((event.anchor, 0))
+            size = 0
+        elif isinstance(event, yaml.AliasEvent):
+            # What is not ended yet would hold itself.
+            size = sizes.get(event.anchor, MAX_BYTES + 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            size = sizes[event.anchor] = len(event.value) + 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = around.pop()
+            sizes[anchor] = size
+        else:
+            continue
+        if around:
+            around[-1] = around[-1][0], around[-1][1] + size
+        if len(around) > DEEPEST or size > MAX_BYTES:
+            what = "values too deep in each other" if len(around) > DEEPEST else "an alias that makes it too large"
+            raise yaml.MarkedYAMLError(problem=what, problem_mark=event.start_mark)
+
+
 def class_names(data: DataYaml, issues: IssueLog) -> LabelSchema:
     """The classes in the order of their ids; gaps are filled, and a repeated name gets its id behind it."""
     names, count = data.content.get("names"), data.content.get("nc")
     given: dict[int, str] = {}
     pairs = enumerate(names) if isinstance(names, list) else names.items() if isinstance(names, dict) else ()
     for key, value in pairs:
-        if not str(key).strip().isdigit():
+        if isinstance(value, list | dict | set) or not re.fullmatch(r"\s*[0-9]{1,9}\s*", str(key)):
+            what = "has no name but several values" if isinstance(value, list | dict | set) else "is no class id"
             raise errors.InvalidArgument(
-                f"{data.file}: {key!r} under `names` is no class id; write `0: {value}`", reason="CLASS_NAMES_INVALID"
+                f"{data.file}: {str(key)[:40]} under `names` {what}; write `0: name`", reason="CLASS_NAMES_INVALID"
             )
         if value is not None and str(value).strip():
             given[int(key)] = str(value).strip()

@@ -135,18 +135,19 @@ def label_columns(archive: Archive, label_rows: Integers) -> dict[str, pa.Array]
 def beside(archive: Archive, images: pa.Array) -> Integers:
     """Row of the text file beside each image, -1 for none."""
     text_rows = archive.with_extension("txt")
-    at = pc.fill_null(pc.index_in(_stems(images), archive.paths.take(pa.array(text_rows))), -1)
+    texts = _with_small_ending(archive.paths.take(pa.array(text_rows)))
+    at = pc.fill_null(pc.index_in(_stems(images), texts), -1)
     found = at.to_numpy(zero_copy_only=False)
     return np.where(found >= 0, text_rows[np.maximum(found, 0)] if len(text_rows) else -1, -1)
 
 
 def _claims(archive: Archive, data: DataYaml, files: pa.Array, issues: IssueLog) -> Claims:
     claims = Claims(len(files))
-    found: list[tuple[bool, str, str, Integers, pa.Array]] = []
+    found: list[tuple[bool, str, str, str, Integers, pa.Array]] = []
     for key, values in data.splits().items():
         split = canonical_split(key)
         for value in values:
-            place, at, names = _place(archive, data, value, files)
+            place, at, names = _place(archive, data, value, files, issues)
             if not len(at):
                 if known_split(key):
                     text = f"`{key}` is {value}, and the archive has no images there"
@@ -155,8 +156,20 @@ def _claims(archive: Archive, data: DataYaml, files: pa.Array, issues: IssueLog)
             spelled = [part for part in place.split("/") if known_split(part)]
             same = [part for part in spelled if known_split(part) == split]
             # Where two splits name one folder, it belongs to the one that it is called by.
-            found.append((bool(spelled) and not same, split, (same or [key])[-1], at, names))
-    for _, split, split_name, at, names in sorted(found, key=lambda claim: claim[0]):
+            found.append((bool(spelled) and not same, place, split, (same or [key])[-1], at, names))
+    places: set[str] = set()
+    splits = list(dict.fromkeys(split for _, _, split, _, _, _ in found))
+    owner = np.full(len(files), -1)
+    for _, place, split, split_name, at, names in sorted(found, key=lambda claim: claim[0]):
+        number = splits.index(split)
+        overlap = int((claims.taken[at] & (owner[at] != number)).sum())
+        if overlap and place not in places:
+            text = (
+                f"{overlap:,} images in {place or 'the top'}, the place of {split_name}, are of another split already"
+            )
+            issues.add("SPLITS_OVERLAP", INFO, data.file, text, "name each image in one split")
+        places.add(place)
+        owner[at[~claims.taken[at]]] = number
         claims.claim(at, split, split_name, names)
     rest = np.flatnonzero(~claims.taken)
     if len(rest):
@@ -174,7 +187,9 @@ def _claims(archive: Archive, data: DataYaml, files: pa.Array, issues: IssueLog)
     return claims
 
 
-def _place(archive: Archive, data: DataYaml, value: str, files: pa.Array) -> tuple[str, Integers, pa.Array]:
+def _place(
+    archive: Archive, data: DataYaml, value: str, files: pa.Array, issues: IssueLog
+) -> tuple[str, Integers, pa.Array]:
     """Where a split's value leads: the place, the images there (positions in `files`), and their names below it."""
     for place in data.places(value):
         row = int(pc.index(archive.paths, place).as_py()) if place.lower().endswith(".txt") else -1
@@ -182,8 +197,13 @@ def _place(archive: Archive, data: DataYaml, value: str, files: pa.Array) -> tup
             lines = archive.read(row, MAX_LIST_BYTES).removeprefix(BOM).decode(errors="replace").split("\n")
             listed = pa.array([line.strip() for line in lines if line.strip()], pa.string())
             folders = list(dict.fromkeys([data.folder, posixpath.dirname(place)]))
-            at = np.unique(layout.find(listed, files, folders))
-            at = at[at >= 0]
+            at = layout.find(listed, files, folders)
+            unknown = np.flatnonzero(at < 0)
+            if len(unknown):
+                text = f"{len(unknown):,} of the images that it lists are not in the archive, for instance "
+                text += listed[int(unknown[0])].as_py()[:200]
+                issues.add("LIST_ENTRY_UNKNOWN", WARNING, place, text, "add the images, or correct the list")
+            at = np.unique(at[at >= 0])
             here = files.take(pa.array(at))
             names, _ = layout.below_split(here)
             if data.folder:
@@ -219,6 +239,13 @@ def _split(texts: pa.Array, mark: str) -> tuple[pa.Array, pa.Array]:
     return pc.if_else(pa.array(np.diff(offsets) == 2), before, ""), pieces.take(pa.array(offsets[1:] - 1))
 
 
+def _with_small_ending(texts: pa.Array) -> pa.Array:
+    """Paths that end in `.txt`, in any case, with that in small letters."""
+    if pc.all(pc.ends_with(texts, ".txt")).as_py() is not False:
+        return texts
+    return pc.binary_join_element_wise(pc.utf8_slice_codeunits(texts, 0, -4), "txt", ".")
+
+
 def _stems(images: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(images, r"\.[^./]*$", ".txt")
 
@@ -229,6 +256,7 @@ def _labels(
     """Row of the label file of each image, -1 for none. What belongs to no image becomes an issue."""
     text_rows = archive.with_extension("txt")
     texts = archive.paths.take(pa.array(text_rows))
+    spelled = _with_small_ending(texts)
     result = np.full(len(files), -1)
     top = posixpath.join(data.folder, "labels/")
     candidates: tuple[Callable[[pa.Array, pa.Array, pa.Array], pa.Array], ...] = (
@@ -244,7 +272,7 @@ def _labels(
         missing = np.flatnonzero(result < 0)
         if len(missing):
             some = candidate(*(column.take(pa.array(missing)) for column in (files, names, split_names)))
-            result[missing] = pc.fill_null(pc.index_in(some, texts), -1).to_numpy(zero_copy_only=False)
+            result[missing] = pc.fill_null(pc.index_in(some, spelled), -1).to_numpy(zero_copy_only=False)
     unused = np.ones(len(texts), bool)
     unused[result[result >= 0]] = False
     orphans = np.flatnonzero(unused)

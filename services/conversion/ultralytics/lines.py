@@ -24,6 +24,7 @@ from framehouse.v1.annotation_pb2 import LabelSchema
 from services.conversion import layout, listed
 from services.conversion.archive import Archive
 from services.conversion.format import Candidate, ReadPlan
+from services.conversion.json_problems import UNREADABLE, is_text, reason_of
 from services.conversion.ultralytics.finding import BOM, MAX_LABEL_BYTES
 from services.conversion.unpacked import unpacked
 
@@ -113,6 +114,8 @@ class Lines:
 
     def _add(self, line: bytes) -> None:
         try:
+            if not is_text(line):
+                raise msgspec.DecodeError("it is no UTF-8 text")
             record = msgspec.json.decode(line, type=dict[str, Raw])
             kind = msgspec.json.decode(record["type"]) if "type" in record else ""
             if kind == "dataset" and not self.head:
@@ -121,8 +124,8 @@ class Lines:
             name, split = (msgspec.json.decode(record[key]) if key in record else "" for key in ("file", "split"))
             if kind not in ("", "image") or not isinstance(name, str) or not name.strip("./\\ "):
                 raise msgspec.DecodeError(f"it is of type {kind!r}, or has no file")
-        except msgspec.DecodeError as error:
-            text = f"the line is no image: {error}"
+        except UNREADABLE as error:
+            text = f"the line is no image: {reason_of(error)}"
             remedy = "a line is a JSON object with type, file, width, height, split and annotations"
             self.issues.add("IMAGE_INVALID", ERROR, self.path, text, remedy, self._line)
             return
@@ -172,7 +175,7 @@ def plan(archive: Archive, issues: IssueLog) -> ReadPlan:
         text = f"{archive.path(rows[0])} describes the dataset; this file was not read"
         issues.add("NDJSON_UNUSED", INFO, archive.path(row), text, "import the datasets of one archive one by one")
     lines = Lines(archive.path(rows[0]), issues)
-    key, offset = unpacked(archive, rows[0], f"{archive.scratch.rstrip('/')}/labels.ndjson", lines.feed, plain=True)
+    key, offset, _ = unpacked(archive, rows[0], f"{archive.scratch.rstrip('/')}/labels.ndjson", lines.feed, plain=True)
     lines.close()
     return ReadPlan(_images(archive, lines, key, offset, issues), _labels(lines, issues), None)
 
@@ -181,7 +184,13 @@ def _labels(lines: Lines, issues: IssueLog) -> LabelSchema:
     """The classes in the order of their ids, with keypoints where there are any; and what else the first line says."""
     given = lines.head.get("class_names") or lines.head.get("names") or {}
     pairs = enumerate(given) if isinstance(given, list) else given.items() if isinstance(given, dict) else ()
-    names = {int(key): str(name) for key, name in pairs if str(key).isdigit() and int(key) < MAX_CLASSES and name}
+    names: dict[int, str] = {}
+    for key, name in pairs:
+        if not re.fullmatch("[0-9]{1,9}", str(key)) or int(key) >= MAX_CLASSES or isinstance(name, list | dict):
+            text = f"{lines.path}, line 1: {str(key)[:40]!r} under `class_names` is no class id with a name"
+            raise errors.InvalidArgument(f'{text}; write "0": "name"', reason="CLASS_NAMES_INVALID")
+        if name is not None and str(name).strip():
+            names[int(key)] = str(name)
     result: dict[str, None] = {}
     for i in range(max([lines.classes - 1, *names, -1]) + 1):
         name = names.get(i, "")

@@ -106,13 +106,18 @@ def border_losses(annotations: pa.Table) -> list[Loss]:
 
 def _lost(boxes: Floats, size: Floats, can_be_flat: NDArray[np.bool_]) -> NDArray[np.int8]:
     """Which of BORDER_LOSSES is about each of the boxes (n, 4), NaN for what is not written; -1 for none."""
+    inside = (boxes[:, :2] >= 0) & (boxes[:, 2:] > 0) & (boxes[:, :2] + boxes[:, 2:] <= size)
+    rest = np.flatnonzero(~(inside[:, 0] & inside[:, 1]))
+    result = np.full(len(boxes), -1, np.int8)
+    boxes, size, can_be_flat = boxes[rest], size[rest], can_be_flat[rest]
     written = ~np.isnan(boxes).any(axis=1)
     unknown = written & np.isnan(size).any(axis=1)
     empty = written & ~unknown & ~can_be_flat & (boxes[:, 2:] <= 0).any(axis=1)
     gone = written & ~unknown & ~empty & geometry.outside(boxes, size)
     over = (np.abs(geometry.clip(boxes, size) - boxes) > 2 * SMALLEST * np.tile(size, 2)).any(axis=1)
     cut = written & ~unknown & ~empty & ~gone & over
-    return np.select([unknown, empty, gone, cut], range(len(BORDER_LOSSES)), -1).astype(np.int8)
+    result[rest] = np.select([unknown, empty, gone, cut], range(len(BORDER_LOSSES)), -1)
+    return result
 
 
 def loss(code: str, subject: str, touched: NDArray[np.bool_], fallback: str) -> Loss:

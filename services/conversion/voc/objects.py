@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from framehouse.annotations import geometry
 from framehouse.annotations.geometry import Floats, Integers, starts
@@ -107,6 +108,7 @@ def _plain(found: Elements, position: Mapping[str, int]) -> Objects:
     top, inner, deep = (found.begin(level) for level in (2, 3, 4))
     tags = top[plain.called(found, top, "object")]
     shift = _shifts(found, top, inner)
+    found.odd[found.file[inner[plain.called(found, inner, "object")]]] = True
     owner = plain.owners(found, inner, tags)
     inner, owner = inner[owner >= 0], owner[owner >= 0]
 
@@ -120,6 +122,8 @@ def _plain(found: Elements, position: Mapping[str, int]) -> Objects:
     rings = _rings(found, inner, owner, deep, len(tags))
     found.odd[found.file[tags[(name < 0) | (corners < 0).any(axis=1)]]] = True
     found.odd[found.file[inner[plain.called(found, inner, *RARE)]]] = True
+    unknown = inner[~plain.called(found, inner, *KNOWN, *xml.NESTED)]
+    found.odd[found.file[unknown[~found.is_leaf(unknown)]]] = True
 
     rows = np.flatnonzero(~found.odd[found.file[tags]])
     file = found.file[tags]
@@ -185,11 +189,23 @@ def _rings(found: Elements, inner: Integers, owner: Integers, deep: Integers, co
     place = plain.owners(found, deep, polygons)
     points, place = deep[place >= 0], place[place >= 0]
     values = _numbers(found.texts(points))
+    found.odd[found.file[points[~_in_turn(found, points, place)]]] = True
     found.odd[found.file[points[~found.is_leaf(points) | ~(np.abs(values) < LARGEST)]]] = True
     sizes = np.bincount(place, minlength=len(polygons))
     found.odd[found.file[polygons[(sizes < 6) | (sizes % 2 == 1)]]] = True
     counts = np.bincount(owner[is_polygon], minlength=count)
     return geometry.ring_column(values, sizes, counts, counts == 0)
+
+
+def _in_turn(found: Elements, points: Integers, place: Integers) -> NDArray[np.bool_]:
+    """Whether coordinates of polygons stand in their order: x1, y1, x2, y2 … from any number on."""
+    sides = [xml.SIDE.fullmatch(name) for name in found.names]
+    axis = np.array([-1 if side is None else "xy".index(side[1]) for side in sides])[found.name[points]]
+    number = np.array([int(side[2]) if side and side[2] else -1 for side in sides])[found.name[points]]
+    first = np.searchsorted(place, place)
+    ordinal = np.arange(len(place)) - first
+    result: NDArray[np.bool_] = (axis == ordinal & 1) & (number == number[first] + ordinal // 2) & (number >= 0)
+    return result
 
 
 def _numbers(texts: pa.Array) -> Floats:

@@ -12,7 +12,7 @@ from services.conversion.voc.elements import Column, Elements, Marks
 
 NAMES = (
     *("annotation", "object", "filename", "folder", "source", "owner", "database", "size", "width", "height", "depth"),
-    *("name", "pose", "type", "bndbox", "part", "actions", "polygon", "robndbox", *xml.CORNERS),
+    *("name", "pose", "type", "bndbox", "part", *xml.NESTED, *xml.CORNERS),
     *(name for name, _ in xml.FLAGS),
 )
 """Names of elements by their numbers."""

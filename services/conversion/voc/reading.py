@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from framehouse.annotations import geometry, masks
 from framehouse.annotations.geometry import Integers
 from framehouse.annotations.schema import Kind
-from framehouse.store.issues import ERROR, WARNING, IssueLog
+from framehouse.store.issues import ERROR, INFO, WARNING, IssueLog
 from framehouse.store.packs import read_entries
 from services.conversion import columns, layout
 from services.conversion.format import LabelSource
@@ -23,6 +23,9 @@ from services.conversion.voc import plain
 from services.conversion.voc.objects import Objects
 from services.conversion.voc.planning import CLASS_FILE, INSTANCE_FILE, XML
 from services.conversion.voc.xml import Problem, Refused
+
+SEVERITIES = {"RING_TOO_SHORT": WARNING, "BOX_REPEATED": WARNING, "FIELDS_NOT_READ": INFO}
+"""Of issues that are not errors."""
 
 
 def read(source: LabelSource, issues: IssueLog) -> pa.Table:
@@ -34,8 +37,7 @@ def read(source: LabelSource, issues: IssueLog) -> pa.Table:
         rows, paths, files = zip(*run, strict=True)
 
         def tell(at: int, one: Refused | Problem, paths: Sequence[str] = paths) -> None:
-            severity = WARNING if one.code in ("RING_TOO_SHORT", "BOX_REPEATED") else ERROR
-            issues.add(one.code, severity, paths[at], one.text, one.remedy, one.line)
+            issues.add(one.code, SEVERITIES.get(one.code, ERROR), paths[at], one.text, one.remedy, one.line)
 
         objects = voc_objects.read(files, position, tell)
         found.append(objects._replace(image=np.array(rows)[objects.image]))

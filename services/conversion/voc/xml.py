@@ -6,7 +6,7 @@ the top left corner of the image, half open.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -27,9 +27,13 @@ FLAGS = (("difficult", int(Flag.DIFFICULT)), ("truncated", int(Flag.TRUNCATED)),
 UNSET = (None, "0")
 KNOWN = {"name", "pose", "type", *(name for name, _ in FLAGS)}
 """Children of an object that are read one by one; others with a text become attributes."""
+NESTED = ("polygon", "robndbox", "actions", "attributes", "point")
+"""Children of an object that have children themselves and are read, beside its box and its parts."""
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 TURNED = ("cx", "cy", "w", "h", "angle")
 REMEDY = "correct or remove the object"
+SIDE = re.compile("([xy])([0-9]{0,6})")
+"""What the coordinates of a polygon's points are called."""
 TYPED = "type"
 """Attribute of a value that reads as another type than it has: `string`, or `json`."""
 
@@ -166,7 +170,26 @@ def read(root: etree._Element, image: int, position: Mapping[str, int], into: li
         _append(item, image, number, first, position, into, problems)
         for part in item.iterchildren("part"):
             _append(part, image, -number, first, position, into, problems)
-    return problems
+    return [*problems, *_passed_over(root)]
+
+
+def _passed_over(root: etree._Element) -> Iterator[Problem]:
+    """Objects where none is looked for, and, once for each name, elements of objects that nothing is known of."""
+    for item in root.iter("object"):
+        line: Any = item.sourceline
+        if (parent := item.getparent()) is not None and parent is not root:
+            text = f"an object inside of an element {parent.tag} was left out; objects lie directly in {ROOT}"
+            remedy = f"move it out of {parent.tag}; what belongs to an object is called part"
+            yield Problem("ANNOTATION_INVALID", text, remedy, line or 0)
+    seen = {"object", "part", "bndbox", *NESTED}
+    for item in root.iter("object", "part"):
+        for child in item:
+            if len(child) and child.tag not in seen:
+                seen.add(str(child.tag))
+                line = child.sourceline
+                text = f"elements {child.tag} of objects, which have elements of their own, were not read"
+                remedy = "give what is in them as attributes: <attribute><name>…</name><value>…</value></attribute>"
+                yield Problem("FIELDS_NOT_READ", text, remedy, line or 0)
 
 
 def shift(database: str | None) -> float:
@@ -291,14 +314,21 @@ def _number(texts: dict[str, str | None], key: str) -> float:
 
 
 def _ring(polygon: etree._Element) -> list[float]:
-    """x1, y1, x2, y2 … of a polygon, whose points are numbered elements, or elements of x and y."""
-    values: list[float] = []
-    for child in polygon:
+    """x, y of each point of a polygon, whose points are numbered elements, or elements of x and y, in any order."""
+    points: dict[int, dict[str, float]] = {}
+    for place, child in enumerate(polygon):
         for one in child if len(child) else (child,):
-            values.append(_number({str(one.tag): one.text}, str(one.tag)))
-    if len(values) % 2:
+            name = str(one.tag)
+            match = SIDE.fullmatch(name)
+            if match is None:
+                raise ValueError(f"its polygon has {name[:40]}, which is no x or y of a point")
+            number = place if len(child) else int(match[2] or place // 2)
+            if match[1] in points.setdefault(number, {}):
+                raise ValueError(f"its polygon has {name} twice")
+            points[number][match[1]] = _number({name: one.text}, name)
+    if any(len(point) < 2 for point in points.values()):
         raise ValueError("its polygon has an x without a y")
-    return values
+    return [points[number][axis] for number in sorted(points) for axis in "xy"]
 
 
 def _attributes(texts: Texts, nested: list[etree._Element]) -> str | None:

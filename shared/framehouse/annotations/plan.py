@@ -54,7 +54,7 @@ HEAD_KEY = b"framehouse.plan"
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A piece of the label files that one step reads. Aligned formats have none: their part is the shard itself."""
+    """A piece of the label files that is read at once. Aligned formats have none: theirs is the shard itself."""
 
     path: str
     """File in the archive, for messages."""
@@ -74,6 +74,8 @@ class Head(msgspec.Struct, frozen=True):
     format: str
     aligned: bool
     parts: list[Part]
+    part_starts: list[int]
+    """Part at which each step of reading begins, and their number at the end."""
     shard_starts: list[int]
     """Row at which each shard begins, and the number of rows at the end: one more than there are shards."""
     has_bytes: bool

@@ -18,3 +18,5 @@ Data = Annotated[
     typer.Option(help="Data folder of the suite; without it FRAMEHOUSE_DATA, else the user's data folder."),
 ]
 Name = Annotated[str, typer.Argument(help="The dataset, for instance cars.")]
+VersionedName = Annotated[str, typer.Argument(help="The dataset, for instance cars; cars@3 for its version 3.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]

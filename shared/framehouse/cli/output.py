@@ -2,12 +2,14 @@
 
 import base64
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from google.longrunning import operations_pb2
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -82,6 +84,12 @@ def _scalar(value: Any, field: Any) -> Any:
     return value
 
 
+def word(kind: EnumTypeWrapper, value: int) -> str:
+    """How people say a value of an enumeration: `verified empty` of IMAGE_STATE_VERIFIED_EMPTY."""
+    prefix = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.DESCRIPTOR.name).upper()
+    return kind.Name(value).removeprefix(f"{prefix}_").lower().replace("_", " ")
+
+
 def visible(text: str) -> str:
     """The text without what would steer a terminal: names in archives are strangers' words."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
@@ -107,11 +115,12 @@ def print_table(
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
-    """One line a fact, those without a value left out."""
+    """One line a fact, or several where it has them; those without a value are left out."""
     width = max(map(len, facts), default=0)
     for name, value in facts.items():
         if value not in ("", None):
-            print(f"  {name:<{width}}  {number(value) if isinstance(value, int | float) else value}")
+            lines = [number(value)] if isinstance(value, int | float) else str(value).splitlines()
+            print(f"  {name:<{width}}  " + f"\n{'':{width + 4}}".join(map(visible, lines)))
 
 
 def number(value: float) -> str:
@@ -149,7 +158,7 @@ def seconds_between(start: Timestamp, end: Timestamp) -> float:
 
 def splits(counts: Iterable[Any]) -> str:
     """`train 160, val 40`."""
-    return ", ".join(f"{one.split or '(none)'} {one.image_count:,}" for one in counts)
+    return ", ".join(f"{visible(one.split) or '(none)'} {one.image_count:,}" for one in counts)
 
 
 def print_issues(counts: Sequence[annotation_pb2.IssueCount], examples: Sequence[annotation_pb2.Issue]) -> None:

@@ -8,8 +8,9 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from framehouse.client.aio import CANCEL_SECONDS, AsyncClient
+from framehouse.client.aio import AsyncClient
 from framehouse.client.connection import DEADLINE_SECONDS
+from framehouse.client.leaving import CANCEL_SECONDS
 
 P = ParamSpec("P")
 T = TypeVar("T")

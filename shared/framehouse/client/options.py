@@ -123,14 +123,15 @@ def read_options(
     return conversion_pb2.ReadOptions(
         format=format,
         min_side=min_side,
-        on_error=_one_of("on_error", on_error, ON_ERROR),
-        coordinates=_one_of("coordinates", coordinates, COORDINATES),
-        boxes=_one_of("boxes", boxes, BOXES),
+        on_error=one_of("on_error", on_error, ON_ERROR),
+        coordinates=one_of("coordinates", coordinates, COORDINATES),
+        boxes=one_of("boxes", boxes, BOXES),
         video=conversion_pb2.VideoOptions(every=every, fps=fps),
     )
 
 
-def _one_of(name: str, word: str, known: Mapping[str, T]) -> T:
+def one_of(name: str, word: str, known: Mapping[str, T]) -> T:
+    """What a word stands for. Raises `InvalidArgument` with the words that there are."""
     if word not in known:
         raise InvalidArgument(f"{name} is {word!r}", remedy=f"use one of: {', '.join(filter(None, known))}")
     return known[word]
@@ -155,7 +156,7 @@ def write_options(
     """The choices as a message. Raises `InvalidArgument` with what there is."""
     message = conversion_pb2.WriteOptions(
         format=format,
-        image_form=_one_of("image_form", image_form, IMAGE_FORMS),
+        image_form=one_of("image_form", image_form, IMAGE_FORMS),
         without_images=without_images,
         splits=splits,
         only_annotated=only_annotated,
@@ -163,7 +164,7 @@ def write_options(
         strict=strict,
         filter=filter,
         class_changes=class_changes,
-        task=_one_of("task", task, TASKS) if task else None,
+        task=one_of("task", task, TASKS) if task else None,
         image_format=image_format,
         image_urls=image_urls,
     )

@@ -22,9 +22,13 @@ PATIENCE_SECONDS = 60.0
 """How long the store may be away before its user is told."""
 MISMATCHES = 3
 """How often a part may arrive with other bytes than were sent."""
+CHECK = "check that this machine reaches it"
 FIRST_BACKOFF = 0.25
 LONGEST_BACKOFF = 8.0
 CHUNK = 1 << 20
+CONTENT_TYPE = "application/x-binary"
+"""Of what is sent, whatever it is: SeaweedFS packs text with gzip where it is not told a type, which takes long to
+write and, as images and labels are read by ranges, far longer to read."""
 _TIMEOUT = urllib3.Timeout(connect=10.0, read=120.0)
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 """HTTP statuses after which the same request may do."""
@@ -116,6 +120,8 @@ def _md5(data: bytes) -> str:
 def _put(url: str, data: bytes, digest: str, stop: threading.Event) -> None:
     """Puts the data until the store has these very bytes: S3 answers with their MD5 as the ETag."""
 
+    headers = {"Content-Length": str(len(data)), "Content-Type": CONTENT_TYPE}
+
     def body() -> Iterator[bytes]:
         for offset in range(0, len(data), CHUNK):
             if stop.is_set():
@@ -123,7 +129,7 @@ def _put(url: str, data: bytes, digest: str, stop: threading.Event) -> None:
             yield data[offset : offset + CHUNK]
 
     def attempt() -> str:
-        answer = _pool().request("PUT", url, body=body(), headers={"Content-Length": str(len(data))})
+        answer = _pool().request("PUT", url, body=body(), headers=headers)
         _check(answer, "sending")
         return str(answer.headers.get("ETag", "")).strip('"')
 
@@ -179,10 +185,11 @@ def _with_retries(url: str, attempt: Callable[[], T], stop: threading.Event, pla
                 backoff, end, before = FIRST_BACKOFF, now + PATIENCE_SECONDS, here
             if now + backoff > end or stop.is_set():
                 host = urllib3.util.parse_url(url).netloc or "?"
+                fails = isinstance(error, _Passing) and error.status == 500
                 raise Unavailable(
-                    f"the object store at {host} does not answer: {error}",
-                    remedy="check that this machine reaches it, and try again",
-                    reason="STORE_UNREACHABLE",
+                    f"the object store at {host} {'fails' if fails else 'does not answer'}: {error}",
+                    remedy=f"{'make room on its disk, if that is full' if fails else CHECK}, and try again",
+                    reason="STORE_FAILS" if fails else "STORE_UNREACHABLE",
                     facts={"address": host},
                 ) from error
         stop.wait(backoff)
@@ -194,7 +201,11 @@ class _Stopped(Exception):
 
 
 class _Passing(Exception):
-    """The store cannot answer now."""
+    """The store cannot do it now."""
+
+    def __init__(self, doing: str, status: int) -> None:
+        super().__init__(f"{doing} was answered with {status}")
+        self.status = status
 
 
 def _check(answer: urllib3.BaseHTTPResponse, doing: str) -> None:
@@ -202,7 +213,7 @@ def _check(answer: urllib3.BaseHTTPResponse, doing: str) -> None:
         return
     text = answer.data.decode(errors="replace")[:500] if answer.status != 416 else ""
     if answer.status in _PASSING:
-        raise _Passing(f"{doing} was answered with {answer.status}")
+        raise _Passing(doing, answer.status)
     raise _refused(answer.status, doing, text)
 
 

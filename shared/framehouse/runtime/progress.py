@@ -1,7 +1,7 @@
 """The progress of a job: its stages, kept in the workflow, told to whoever asks.
 
 A job's workflow is `Tracked`. A child of it sends what it did to its parent by signals, a few for each stage, so that
-the parent's history stays short however many shards there are.
+the parent's history stays short however many shards there are; what is left it answers with.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +14,10 @@ SIGNALS_A_STAGE = 20
 """A child tells its parent about every twentieth part of a stage."""
 SIGNAL_SECONDS = 0.5
 """And not sooner than this after the last time: a signal costs the job server as much as a step."""
+
+
+Untold = list[tuple[str, int, int]]
+"""Stage, units that are done, and issues, each as `Tracked.advance` takes them."""
 
 
 class Tracked:
@@ -77,7 +81,9 @@ class Tracked:
 
 
 class Reporter:
-    """Sends the progress of a child workflow to its parent, at most `SIGNALS_A_STAGE` times in `steps` steps."""
+    """Tells the progress of a stage: in the job's own workflow at once, in a child of it by signals, at most
+    `SIGNALS_A_STAGE` in `steps` steps.
+    """
 
     def __init__(self, stage: str, steps: int) -> None:
         self._stage = stage
@@ -92,15 +98,22 @@ class Reporter:
         self._steps += 1
         self._count += count
         self._issues += issues
-        if self._steps >= self._every and (workflow.now() - self._told).total_seconds() >= SIGNAL_SECONDS:
-            await self.flush()
+        if isinstance(job := workflow.instance(), Tracked):
+            for untold in self.rest():
+                job.advance(*untold)
+        elif self._steps >= self._every and (workflow.now() - self._told).total_seconds() >= SIGNAL_SECONDS:
+            await self._signal()
 
-    async def flush(self) -> None:
-        """Sends what was not sent yet."""
+    async def _signal(self) -> None:
         parent = workflow.info().parent
-        arguments = [self._stage, self._count, self._issues]
-        if parent is not None and (self._count or self._issues):
-            self._steps = self._count = self._issues = 0
-            self._told = workflow.now()
-            handle: workflow.ExternalWorkflowHandle[Tracked] = workflow.get_external_workflow_handle(parent.workflow_id)
-            await handle.signal("advance", args=arguments)
+        assert parent is not None
+        job: workflow.ExternalWorkflowHandle[Tracked] = workflow.get_external_workflow_handle(parent.workflow_id)
+        for untold in self.rest():
+            await job.signal("advance", args=untold)
+
+    def rest(self) -> Untold:
+        """What was not told yet."""
+        untold = [(self._stage, self._count, self._issues)]
+        self._steps = self._count = self._issues = 0
+        self._told = workflow.now()
+        return untold

@@ -1,16 +1,17 @@
 """The story of writing an archive: plan, write the shards, finish, assemble. Exports and conversions tell it alike."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from temporalio import workflow
 
 from framehouse.runtime.jobs import step, together
-from framehouse.runtime.progress import Reporter, Tracked
+from framehouse.runtime.progress import Reporter, Tracked, Untold
 from framehouse.v1 import conversion_pb2, dataset_pb2, export_pb2
 
 T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
 
 SHARDS_A_CHILD = 200
 """Shards that one child workflow looks after, so that no history grows with the dataset."""
@@ -40,7 +41,7 @@ class WriteShards:
     """Writes a run of shards."""
 
     @workflow.run
-    async def run(self, shards: ShardRun) -> None:
+    async def run(self, shards: ShardRun) -> tuple[None, Untold]:
         reporter = Reporter("labels written", shards.count)
 
         async def write(shard: int) -> None:
@@ -51,7 +52,7 @@ class WriteShards:
             await reporter.add(1)
 
         await together(write(shard) for shard in range(shards.first, shards.first + shards.count))
-        await reporter.flush()
+        return None, reporter.rest()
 
 
 async def plan_archive(
@@ -120,7 +121,8 @@ async def write_bundles(job: Tracked, prefix: str, shard_count: int) -> tuple[st
     bundles, last = f"{prefix}write/shards/", f"{prefix}write/last"
     job.begin("labels written", shard_count)
     await in_children(
-        WriteShards.run,
+        job,
+        WriteShards,
         [
             ShardRun(plan_key, first, min(SHARDS_A_CHILD, shard_count - first), bundles)
             for first in range(0, shard_count, SHARDS_A_CHILD)
@@ -131,15 +133,29 @@ async def write_bundles(job: Tracked, prefix: str, shard_count: int) -> tuple[st
     return bundles, last
 
 
-async def in_children(child: Callable[..., Awaitable[T]], runs: Sequence[object]) -> list[T]:
-    """Runs a child workflow (named by its run method) for each argument, a few at once; the results in order."""
+class Child(Protocol[R_co]):
+    """A workflow that does a run of steps."""
+
+    async def run(self, steps: Any, /) -> tuple[R_co, Untold]: ...
+
+
+async def in_children(job: Tracked, child: type[Child[T]], runs: Sequence[object]) -> list[T]:
+    """Runs a child workflow for each run of steps, a few at once; the results in order.
+
+    A single run is done by the job itself: a child takes the job server as long as two steps.
+    """
+
+    async def one(number: int) -> T:
+        if len(runs) == 1:
+            done, untold = await child().run(runs[0])
+        else:
+            name = f"{workflow.info().workflow_id}-{child.__name__}-{number}"
+            done, untold = await workflow.execute_child_workflow(child.run, runs[number], id=name)
+        for stage, count, issues in untold:
+            job.advance(stage, count, issues)
+        return done
+
     results: list[T] = []
     for first in range(0, len(runs), CHILDREN_AT_ONCE):
-        some = runs[first : first + CHILDREN_AT_ONCE]
-        results += await together(
-            workflow.execute_child_workflow(
-                child, run, id=f"{workflow.info().workflow_id}-{child.__qualname__.partition('.')[0]}-{first + number}"
-            )
-            for number, run in enumerate(some)
-        )
+        results += await together(one(number) for number in range(first, min(first + CHILDREN_AT_ONCE, len(runs))))
     return results

@@ -28,7 +28,8 @@ from framehouse.store.bucket import Bucket
 from framehouse.store.bundle import bundle_facts, read_bundle
 from framehouse.store.image_names import IMAGE_EXTENSIONS
 from framehouse.store.manifest import MANIFEST, Manifest
-from framehouse.store.packs import GAP, RUN, fetch_ahead
+from framehouse.store.packs import GAP, RUN
+from framehouse.store.ring import read_ahead
 from framehouse.store.volumes import Volumes
 from framehouse.store.zip_layout import Layout, end_record
 
@@ -36,6 +37,8 @@ SORTED_ROWS = 1 << 15
 """Rows of neighbouring bundles that are ordered by where they lie: a dataset's order is seldom that of its packs."""
 LAID_OUT_ROWS = 1 << 12
 """Of them laid out at once, as headers and slices."""
+PORTION = 64 << 10
+"""Bytes that are joined before they are written, at most."""
 DIRECTORY_BYTES = 1 << 20
 """Of a directory in memory; what comes after them is spooled to disk."""
 
@@ -49,7 +52,11 @@ FILE_SCHEMA = pa.schema(
     ]
 )
 """One row a file of an archive, as its manifest tells of it."""
+WHOLE_FILE = ["path", "object", "offset", "stored_size", "size", "method", "crc32", "hash"]
+"""What of a bundle's row is held of a whole file."""
 IMAGE = rf"(?i)\.(?:{'|'.join(sorted(map(re.escape, IMAGE_EXTENSIONS)))})$"
+
+Integers = NDArray[np.int64]
 
 MOST_VOLUMES = 10_000
 
@@ -109,13 +116,21 @@ class Fetch:
     object: str
     start: int
     end: int
-    before: list[bytes]
-    """A header or separator for each slice."""
-    begins: list[int]
+    before: pa.Array
+    """A header or separator for each slice: binary."""
+    begins: Integers
     """Where each slice begins in the range."""
-    ends: list[int]
+    ends: Integers
     files: pa.Table
     """Files that begin in it (FILE_SCHEMA): one for each slice, or one for all of them, or none."""
+
+    def slices(self, data: memoryview) -> Iterator[memoryview]:
+        """The slices of the range's bytes."""
+        return (data[begin:end] for begin, end in zip(self.begins.tolist(), self.ends.tolist(), strict=True))
+
+    def contents(self, data: memoryview) -> Iterator[bytes | memoryview]:
+        """What goes into the volume."""
+        return chain.from_iterable(zip(self.before.to_pylist(), self.slices(data), strict=True))
 
 
 def write_archive(
@@ -136,14 +151,14 @@ def write_archive(
     one path, TOO_MANY_VOLUMES, OBJECT_TOO_SHORT where an object ends before a range in it, or BUNDLE_OUTDATED where an
     older version began the job; `NotFound` where an object is absent; then nothing is written.
     """
-    spanning = _survey(bucket, bundle_keys, volume_bytes)
+    spanning, counts = _survey(bucket, bundle_keys, volume_bytes)
     if facts is not None and bundle_keys:
         facts = {**facts, **bundle_facts(bucket, bundle_keys[-1])}
     volumes = Volumes(volume_bytes, len(str(facts)))
     written: list[ArchiveFile] = []
     count = 0
-    laid_out = _fetches(bucket, bundle_keys, spanning, volumes, facts)
-    fetching = fetch_ahead(bucket, laid_out)
+    laid_out = _fetches(bucket, _windows(bundle_keys, counts), spanning, volumes, facts)
+    fetching = read_ahead(bucket, laid_out)
     try:
         for volume, fetched in groupby(fetching, key=lambda pair: pair[0].volume):
             key = _volume_key(target_key, volume.number) if volume_bytes else target_key
@@ -173,7 +188,7 @@ def _write(
     bucket: Bucket,
     key: str,
     volume: Volume,
-    fetched: Iterable[tuple[Fetch, bytes]],
+    fetched: Iterable[tuple[Fetch, memoryview]],
     report: Callable[[int], None],
     done: int,
 ) -> ArchiveFile:
@@ -183,7 +198,7 @@ def _write(
     try:
         with bucket.writer(key) as writer:
 
-            def write(data: bytes) -> None:
+            def write(data: bytes | memoryview) -> None:
                 digest.update(data)
                 writer.write(data)
 
@@ -193,11 +208,10 @@ def _write(
                     raise errors.FailedPrecondition(
                         f"object {fetch.object!r} ends before a file that lies in it", reason="OBJECT_TOO_SHORT"
                     )
-                view = memoryview(data)
-                slices = [view[begin:end] for begin, end in zip(fetch.begins, fetch.ends, strict=True)]
-                write(b"".join(chain.from_iterable(zip(fetch.before, slices, strict=True))))
+                for portion in _portions(fetch.contents(data)):
+                    write(portion)
                 if listing is not None:
-                    listing.see(fetch.files, slices)
+                    listing.see(fetch.files, fetch.slices(data))
                 done += fetch.files.num_rows
                 report(done)
             if listing is not None and manifest is not None:
@@ -216,6 +230,23 @@ def _write(
     return ArchiveFile(key, writer.position, digest.hexdigest())
 
 
+def _portions(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """The same bytes in fewer pieces: small ones together, large ones as they are."""
+    held: list[bytes | memoryview] = []
+    size = 0
+    for piece in pieces:
+        if size + len(piece) > PORTION and held:
+            yield b"".join(held)
+            held, size = [], 0
+        if len(piece) > PORTION:
+            yield piece
+        else:
+            held.append(piece)
+            size += len(piece)
+    if held:
+        yield b"".join(held)
+
+
 class _Listing:
     """Enters files into a manifest as they pass by, with the hash of images."""
 
@@ -224,7 +255,7 @@ class _Listing:
         self._file: pa.Table | None = None
         self._hash = xxhash.xxh3_128()
 
-    def see(self, files: pa.Table, slices: list[memoryview]) -> None:
+    def see(self, files: pa.Table, slices: Iterable[memoryview]) -> None:
         """Some more bytes, and the files that begin with them. Where it is one, it may go on the next time."""
         if files.num_rows:
             self.end()
@@ -253,19 +284,23 @@ def _with_hashes(files: pa.Table, hashes: list[str | None]) -> pa.Table:
     return files.set_column(FILE_SCHEMA.get_field_index("hash"), "hash", pa.array(hashes, pa.string()))
 
 
-def _survey(bucket: Bucket, bundle_keys: Sequence[str], volume_bytes: int) -> dict[str, list[Piece]]:
-    """The pieces of each spanning file in their order, after making sure that every path is there once.
+def _survey(bucket: Bucket, bundle_keys: Sequence[str], volume_bytes: int) -> tuple[dict[str, list[Piece]], list[int]]:
+    """The pieces of each spanning file in their order, and the whole files of each bundle, every path being there once.
 
     And that not too many volumes would be written.
     """
     total = 0
     spanning: defaultdict[str, list[Piece]] = defaultdict(list)
     digests: list[NDArray[np.uint64]] = []
+    counts: list[int] = []
     for key in bundle_keys:
         table = read_bundle(bucket, key)
         total += pc.sum(table["stored_size"], min_count=0).as_py()
         whole = pc.equal(table["section"], 0)
-        digests.append(_digests(table["path"].filter(whole).to_pylist()))
+        paths = table["path"].filter(whole)
+        counts.append(len(paths))
+        for first in range(0, len(paths), LAID_OUT_ROWS):
+            digests.append(_digests(paths.slice(first, LAID_OUT_ROWS).to_pylist()))
         pieces = table.filter(pc.invert(whole))
         if pc.any(pc.not_equal(pieces["method"], deflate.METHOD)).as_py():
             raise errors.FailedPrecondition(
@@ -273,6 +308,7 @@ def _survey(bucket: Bucket, bundle_keys: Sequence[str], volume_bytes: int) -> di
             )
         for path, *piece in zip(*(pieces[name].to_pylist() for name in ("path", *Piece._fields)), strict=True):
             spanning[path].append(Piece(*piece))
+        del table, whole, paths, pieces  # before the next is read
     if volume_bytes and total > volume_bytes * MOST_VOLUMES:
         raise errors.FailedPrecondition(
             f"{total:,} bytes would be more than {MOST_VOLUMES:,} volumes of {volume_bytes:,} bytes; take larger ones",
@@ -297,7 +333,7 @@ def _survey(bucket: Bucket, bundle_keys: Sequence[str], volume_bytes: int) -> di
                     seen.add(path)
     for pieces in spanning.values():
         pieces.sort(key=lambda piece: piece.section)
-    return spanning
+    return spanning, counts
 
 
 def _digests(paths: Iterable[str]) -> NDArray[np.uint64]:
@@ -306,7 +342,7 @@ def _digests(paths: Iterable[str]) -> NDArray[np.uint64]:
 
 def _fetches(
     bucket: Bucket,
-    bundle_keys: Sequence[str],
+    windows: Iterable[Sequence[str]],
     spanning: dict[str, list[Piece]],
     volumes: Volumes,
     facts: Mapping[str, object] | None,
@@ -320,47 +356,47 @@ def _fetches(
             volume = Volume(number, facts if facts is None or not volumes.limit else {**facts, "volume": number})
         return volume
 
-    for keys in (bundle_keys[:-1], bundle_keys[-1:]):
-        for table in _whole_files(bucket, keys):
-            for number, some in volumes.deal(table):
-                ordered = some.sort_by([("object", "ascending"), ("offset", "ascending")])
-                del some
-                for first in range(0, ordered.num_rows, LAID_OUT_ROWS):
-                    yield from _neighbours(numbered(number), ordered.slice(first, LAID_OUT_ROWS).combine_chunks())
+    for keys in windows:
+        for number, some in volumes.deal(_whole_files(bucket, keys)):
+            order = np.lexsort((some["offset"], some["object"].indices))
+            for first in range(0, len(order), LAID_OUT_ROWS):
+                laid_out = some.take(pa.array(order[first : first + LAID_OUT_ROWS]))
+                yield from _neighbours(numbered(number), laid_out)
+            del some, order, laid_out  # before the next are read
     for path in sorted(spanning):
         yield from _joined(path, spanning[path], volumes, numbered)
 
 
-def _neighbours(volume: Volume, table: pa.Table) -> Iterator[Fetch]:
-    """Fetches of whole files (BUNDLE_SCHEMA), which are ordered by where they lie."""
+def _neighbours(volume: Volume, table: pa.RecordBatch) -> Iterator[Fetch]:
+    """Fetches of whole files (of `_whole_files`), which are ordered by where they lie."""
     names = ("offset", "stored_size", "size", "method", "crc32")
     begin, stored, size, method, crc = (table[name].to_numpy().astype(np.int64) for name in names)
-    paths = table["path"].combine_chunks()
+    paths = table["path"]
     headers = volume.layout.headers(paths, stored, size, method, crc)
     bare = pc.and_(pc.is_null(table["hash"]), pc.match_substring_regex(paths, IMAGE))
     unhashed = pc.and_(bare, pa.array(method == 0))
-    files = table.select(["path", "size", "crc32", "hash"]).append_column("unhashed", unhashed)
+    files = pa.Table.from_batches([table.select(["path", "size", "crc32", "hash"]).append_column("unhashed", unhashed)])
 
     end = begin + stored
-    of = table["object"].combine_chunks().dictionary_encode()
-    objects, code = of.dictionary.to_pylist(), of.indices.to_numpy().astype(np.int64)
+    objects, code = table["object"].dictionary, table["object"].indices.to_numpy().astype(np.int64)
     first, count = 0, len(begin)
     # The furthest end so far, in objects that lie one after the other.
     room = int(end.max(initial=0)) + RUN + GAP + 1
     reach = np.maximum.accumulate(code * room + end)
     apart = np.flatnonzero(code[1:] * room + begin[1:] > reach[:-1] + GAP) + 1
     while first < count:
-        start, object = int(begin[first]), objects[code[first]]
+        start, object = int(begin[first]), objects[int(code[first])].as_py()
         if stored[first] > RUN:
-            yield from _chunks(volume, object, start, int(end[first]), headers[first], files.slice(first, 1))
+            header = headers[first].as_py()
+            yield from _chunks(volume, object, start, int(end[first]), header, files.slice(first, 1))
             first += 1
             continue
         stop = int(apart[np.searchsorted(apart, first, "right")]) if len(apart) and apart[-1] > first else count
         most = int(code[first]) * room + start + RUN
         stop = max(first + int(np.searchsorted(reach[first:stop], most, "right")), first + 1)
         mine = slice(first, stop)
-        begins, ends = (begin[mine] - start).tolist(), (end[mine] - start).tolist()
-        yield Fetch(volume, object, start, start + max(ends), headers[mine], begins, ends, files[mine])
+        begins, ends = begin[mine] - start, end[mine] - start
+        yield Fetch(volume, object, start, start + int(ends.max()), headers[mine], begins, ends, files[mine])
         first = stop
 
 
@@ -369,10 +405,14 @@ def _chunks(volume: Volume, object: str, start: int, end: int, before: bytes, fi
     for begin in range(start, max(end, start + 1), RUN):
         stop = min(begin + RUN, end)
         is_first = begin == start
-        yield Fetch(
-            *(volume, object, begin, stop, [before if is_first else b""], [0], [stop - begin]),
-            files if is_first else files.slice(0, 0),
+        yield _fetch(
+            *(volume, object, begin, stop, before if is_first else b""), files if is_first else files.slice(0, 0)
         )
+
+
+def _fetch(volume: Volume, object: str, start: int, end: int, before: bytes, files: pa.Table) -> Fetch:
+    """A fetch of one slice."""
+    return Fetch(*(volume, object, start, end, pa.array([before]), np.array([0]), np.array([end - start])), files)
 
 
 def _joined(path: str, pieces: list[Piece], volumes: Volumes, numbered: Callable[[int], Volume]) -> Iterator[Fetch]:
@@ -392,18 +432,44 @@ def _joined(path: str, pieces: list[Piece], volumes: Volumes, numbered: Callable
         end = piece.offset + piece.stored_size
         yield from _chunks(volume, piece.object, piece.offset, end, between, files)
         files = files.slice(0, 0)
-    yield Fetch(volume, pieces[-1].object, end, end, [deflate.END], [0], [0], files)
+    yield _fetch(volume, pieces[-1].object, end, end, deflate.END, files)
 
 
-def _whole_files(bucket: Bucket, bundle_keys: Sequence[str]) -> Iterator[pa.Table]:
-    """The rows of whole files, of as many bundles together as stay below SORTED_ROWS."""
+def _windows(bundle_keys: Sequence[str], counts: Sequence[int]) -> Iterator[Sequence[str]]:
+    """Neighbouring bundles, of SORTED_ROWS whole files together unless one alone has more; the last is by itself."""
+    first = rows = 0
+    for i, count in enumerate(counts):
+        if i > first and (rows + count > SORTED_ROWS or i == len(counts) - 1):
+            yield bundle_keys[first:i]
+            first, rows = i, 0
+        rows += count
+    if bundle_keys:
+        yield bundle_keys[first:]
+
+
+def _whole_files(bucket: Bucket, bundle_keys: Sequence[str]) -> pa.RecordBatch:
+    """The rows of whole files (WHOLE_FILE of BUNDLE_SCHEMA) of some bundles.
+
+    Objects are a sorted dictionary: of its indices the smaller comes first.
+    """
     held: list[pa.Table] = []
     for key in bundle_keys:
         table = read_bundle(bucket, key)
-        table = table.filter(pc.equal(table["section"], 0))
-        if held and sum(one.num_rows for one in held) + table.num_rows > SORTED_ROWS:
-            yield pa.concat_tables(held)
-            held = []
-        held.append(table)
-    if held:
-        yield pa.concat_tables(held)
+        table = table.filter(pc.equal(table["section"], 0)).select(WHOLE_FILE)
+        held.append(table.set_column(1, "object", table["object"].dictionary_encode()))
+        del table  # before the next is read
+    return _combined(held)
+
+
+def _combined(tables: list[pa.Table]) -> pa.RecordBatch:
+    """Tables of whole files as one. They are emptied column by column, so that not all is held twice."""
+    columns = []
+    for name in WHOLE_FILE:
+        column = pa.chunked_array([chunk for one in tables for chunk in one[name].chunks], tables[0][name].type)
+        columns.append(column.combine_chunks())
+        tables[:] = [one.drop_columns([name]) for one in tables]
+    objects = columns[1]
+    order = pc.sort_indices(objects.dictionary)
+    rank = pa.array(np.argsort(order.to_numpy()).astype(np.int32))
+    columns[1] = pa.DictionaryArray.from_arrays(rank.take(objects.indices), objects.dictionary.take(order))
+    return pa.RecordBatch.from_arrays(columns, names=WHOLE_FILE)

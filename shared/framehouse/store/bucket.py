@@ -22,7 +22,7 @@ from minio.datatypes import Part
 from minio.deleteobjects import DeleteObject
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from prometheus_client import Counter
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ResponseError
 
 from framehouse.runtime import errors
 from framehouse.runtime.config import Settings, settings
@@ -35,6 +35,11 @@ READ_AHEAD = 1 << 20
 """Bytes that `Bucket.open` asks for at least, at once."""
 
 PARTS_IN_FLIGHT = 2
+
+READ_PIECE = 256 << 10
+"""Bytes that are copied at once to where they are wanted."""
+
+RETRIES = 3
 
 CONTENT_TYPE = "application/x-binary"
 """Of what is written here. SeaweedFS packs what has no type of its own with gzip, where that seems to help: then text
@@ -90,7 +95,7 @@ class Bucket:
         pool = urllib3.PoolManager(
             maxsize=32,
             timeout=urllib3.Timeout(connect=5, read=60),
-            retries=urllib3.Retry(total=3, backoff_factor=0.1, status_forcelist=[500, 502, 503, 504]),
+            retries=urllib3.Retry(total=RETRIES, backoff_factor=0.1, status_forcelist=[500, 502, 503, 504]),
         )
 
         def client(endpoint: str) -> minio.Minio:
@@ -149,6 +154,30 @@ class Bucket:
         if length <= 0:
             return b""
         return self._read(key, {"Range": f"bytes={offset}-{offset + length - 1}"})[0]
+
+    def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
+        """Fills a buffer with the bytes from `offset` on; answers with how many there are before the object ends."""
+        filled = failures = 0
+        with self._errors(key):
+            while filled < len(buffer):
+                headers = {"Range": f"bytes={offset + filled}-{offset + len(buffer) - 1}"}
+                try:
+                    response = self._client._execute("GET", self.name, key, headers=headers, preload_content=False)
+                except S3Error as error:
+                    if error.code == "InvalidRange":  # beyond the end
+                        break
+                    raise
+                try:
+                    for piece in response.stream(READ_PIECE):
+                        buffer[filled : filled + len(piece)] = piece
+                        filled += len(piece)
+                        READ.inc(len(piece))
+                    break
+                except HTTPError:  # where urllib3 reads a body itself, it tries again itself
+                    failures += 1
+                    if failures > RETRIES:
+                        raise
+        return filled
 
     def get_tail(self, key: str, length: int) -> tuple[bytes, int]:
         """The last `length` bytes, or all where there are fewer, and the size of the whole object."""
@@ -340,12 +369,16 @@ class MultipartWriter:
     """A context manager that writes one object in order, in bounded memory.
 
     Small objects go by one PUT. Nothing is visible before it closes; after an exception nothing ever is.
+    The buffer of a part that was sent takes a later one: buffers that come and go leave holes that no other fits.
     """
 
     def __init__(self, bucket: Bucket, key: str) -> None:
         self._bucket = bucket
         self._key = key
         self._buffer = bytearray()
+        self._filled = 0
+        """Bytes of the buffer that are to be sent: it may have held an earlier part, of which there were more."""
+        self._spare: list[bytearray] = []
         self._part_size = PART_SIZE
         self._upload_id = ""
         self._sent: list[Future[str]] = []
@@ -363,10 +396,15 @@ class MultipartWriter:
         length = len(view)
         self.position += length
         while view:
-            room = self._part_size - len(self._buffer)
-            self._buffer += view[:room]
-            view = view[room:]
-            if len(self._buffer) == self._part_size:
+            piece = view[: self._part_size - self._filled]
+            if over := len(self._buffer) - self._filled:  # an earlier part is written over
+                piece = piece[:over]
+                memoryview(self._buffer)[self._filled : self._filled + len(piece)] = piece
+            else:
+                self._buffer += piece
+            self._filled += len(piece)
+            view = view[len(piece) :]
+            if self._filled == self._part_size:
                 self._send()
         return length
 
@@ -391,17 +429,24 @@ class MultipartWriter:
             if sent.done():
                 sent.result()  # a part that failed ends the whole now, not after the last part
         number = len(self._sent) + 1
-        future = self._threads.submit(self._bucket.put_part, self._key, self._upload_id, number, self._buffer)
-        future.add_done_callback(lambda _: self._free.release())
-        self._sent.append(future)
-        self._buffer = bytearray()
+        self._sent.append(self._threads.submit(self._put, number, self._buffer, self._filled))
         self._part_size = PART_SIZE * (1 + number // 1000)
+        self._buffer = self._spare.pop() if self._spare else bytearray()
+        self._filled = 0
+
+    def _put(self, number: int, buffer: bytearray, filled: int) -> str:
+        """Sends a part, the first bytes of a buffer, which is free for another one then."""
+        try:
+            return self._bucket.put_part(self._key, self._upload_id, number, memoryview(buffer)[:filled])
+        finally:
+            self._spare.append(buffer)
+            self._free.release()
 
     def _finish(self) -> None:
         if self._threads is None:
             self._bucket.put(self._key, self._buffer)
             return
-        if self._buffer:
+        if self._filled:
             self._send()
         parts = [(number, sent.result()) for number, sent in enumerate(self._sent, 1)]
         self._threads.shutdown()
@@ -457,4 +502,6 @@ def _cause(error: Exception) -> str:
     """What went wrong, without the address and the object that urllib3 puts into its texts."""
     if isinstance(error, MinioException):
         return str(error)
+    if isinstance(getattr(error, "reason", None), ResponseError):
+        return "its answers are errors of its own; most often its disk is full, so make room there"
     return type(getattr(error, "reason", None) or error).__name__

@@ -14,7 +14,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 
-os.environ.setdefault("LANCE_LOG", "error")  # read as Lance is loaded, hence before
+# Read as Lance is loaded, hence before.
+os.environ.setdefault("LANCE_LOG", "error")
+# Parts of larger files are sent without a type: the store packs those that begin with zeros, and unpacks them for each
+# range that is read.
+os.environ.setdefault("LANCE_INITIAL_UPLOAD_SIZE", str(32 << 20))
+os.environ.setdefault("LANCE_UPLOAD_CONCURRENCY", "2")
 
 import lance
 import lance.commit
@@ -25,7 +30,7 @@ from numpy.typing import NDArray
 
 from framehouse.runtime import errors
 from framehouse.runtime.config import settings
-from framehouse.store.bucket import bucket
+from framehouse.store.bucket import CONTENT_TYPE, bucket
 
 Integers = NDArray[np.int64]
 Values = Callable[[int, int, int], Mapping[str, pa.Array]]
@@ -426,6 +431,7 @@ def storage_options() -> dict[str, str]:
         "aws_region": ours.store_region,
         "allow_http": str(not ours.store_secure).lower(),
         "aws_virtual_hosted_style_request": "false",
+        "default_content_type": CONTENT_TYPE,
     }
 
 

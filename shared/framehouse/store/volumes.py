@@ -35,7 +35,7 @@ class Volumes:
         self._base = END_BYTES + 2 * facts_bytes
         self._used = self._base
 
-    def deal(self, files: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    def deal(self, files: pa.RecordBatch) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Parts of a table of a bundle's rows, with the number of the volume that each is in."""
         if not self.limit or not files.num_rows:
             if files.num_rows:
@@ -71,16 +71,15 @@ class Volumes:
         self._used = self._base
 
 
-def _together(files: pa.Table) -> tuple[Integers, Integers]:
+def _together(files: pa.RecordBatch) -> tuple[Integers, Integers]:
     """An order of the rows in which those of an image are neighbours, and where each image ends in it.
 
     Images follow each other as they lie in the packs, so that a volume is read by few requests.
     """
-    own = pc.ends_with(files["object"], DATA_SUFFIX)
+    objects = files["object"]
+    own = pc.ends_with(objects.dictionary, DATA_SUFFIX).take(objects.indices)
     place = np.empty(files.num_rows, np.int64)
-    keys = [("own", "ascending"), ("object", "ascending"), ("offset", "ascending")]
-    sorted_rows = pc.sort_indices(files.select(["object", "offset"]).append_column("own", own), keys).to_numpy()
-    place[sorted_rows] = np.arange(files.num_rows)
+    place[np.lexsort((files["offset"], objects.indices, own))] = np.arange(files.num_rows)
     group = _images(files["path"])
     first = np.full(int(group.max()) + 1, files.num_rows)
     np.minimum.at(first, group, place)
@@ -89,7 +88,7 @@ def _together(files: pa.Table) -> tuple[Integers, Integers]:
     return order, ends
 
 
-def _images(paths: pa.ChunkedArray) -> Integers:
+def _images(paths: pa.Array) -> Integers:
     """A number for each path, the same for those that belong to one image."""
     below = pc.replace_substring_regex(paths, r"^[^/]*/|\.[^./]*$", "")
     group = _codes(below)
@@ -106,6 +105,6 @@ def _images(paths: pa.ChunkedArray) -> Integers:
     return group
 
 
-def _codes(values: pa.ChunkedArray) -> Integers:
-    codes: Integers = values.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+def _codes(values: pa.Array) -> Integers:
+    codes: Integers = values.dictionary_encode().indices.to_numpy().astype(np.int64)
     return codes

@@ -53,12 +53,13 @@ class Layout:
     def header(self, path: str, stored_size: int, size: int, method: int, crc: int) -> bytes:
         """The local header of the next file, with the final checksum and sizes in it."""
         numbers = (np.array([number], np.int64) for number in (stored_size, size, method, crc))
-        return self.headers(pa.array([path]), *numbers)[0]
+        header: bytes = self.headers(pa.array([path]), *numbers)[0].as_py()
+        return header
 
     def headers(
         self, paths: pa.Array, stored_size: Integers, size: Integers, method: Integers, crc: Integers
-    ) -> list[bytes]:
-        """The local headers of the next files, which follow each other."""
+    ) -> pa.Array:
+        """The local headers of the next files, which follow each other: binary."""
         lengths = pc.binary_length(paths).to_numpy().astype(np.int64)
         if lengths.max(initial=0) > LIMIT16:
             path = paths[int(lengths.argmax())].as_py()
@@ -91,8 +92,7 @@ class Layout:
         self._directory.write(b"".join(_joined(central, names, extra).to_pylist()))
         self._position += int(taken.sum())
         self.count += len(paths)
-        written: list[bytes] = headers.to_pylist()
-        return written
+        return headers
 
 
 def _joined(records: NDArray[np.void], names: pa.Array, extra: pa.Array) -> pa.Array:

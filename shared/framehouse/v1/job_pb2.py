@@ -30,7 +30,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66ramehouse/v1/job.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/conversion.proto\x1a\x17\x66ramehouse/v1/key.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x02\n\x0bJobMetadata\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.framehouse.v1.JobKind\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\'\n\x06stages\x18\x03 \x03(\x0b\x32\x17.framehouse.v1.JobStage\x12\x13\n\x0bissue_count\x18\x04 \x01(\x03\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x65stimated_end_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x06losses\x18\x08 \x03(\x0b\x32\x13.framehouse.v1.Loss\"\xa1\x01\n\x08JobStage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0c\n\x04\x64one\x18\x03 \x01(\x03\x12\r\n\x05total\x18\x04 \x01(\x03\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x10ListJobsResponse\x12+\n\x04jobs\x18\x01 \x03(\x0b\x32\x1d.google.longrunning.Operation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1f\n\x0fRetryJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*\x8e\x01\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fJOB_KIND_IMPORT\x10\x01\x12\x13\n\x0fJOB_KIND_EXPORT\x10\x02\x12\x14\n\x10JOB_KIND_CONVERT\x10\x03\x12\x12\n\x0eJOB_KIND_FETCH\x10\x04\x12\x15\n\x11JOB_KIND_SNAPSHOT\x10\x05\x32\x9d\x04\n\nJobService\x12`\n\x06GetJob\x12\x1c.framehouse.v1.GetJobRequest\x1a\x1d.google.longrunning.Operation\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/{name=jobs/*}\x12]\n\x08ListJobs\x12\x1e.framehouse.v1.ListJobsRequest\x1a\x1f.framehouse.v1.ListJobsResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/jobs\x12l\n\x08WatchJob\x12\x1e.framehouse.v1.WatchJobRequest\x1a\x1d.google.longrunning.Operation\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/{name=jobs/*}:watch0\x01\x12q\n\x08RetryJob\x12\x1e.framehouse.v1.RetryJobRequest\x1a\x1d.google.longrunning.Operation\"&\xa0\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/{name=jobs/*}:retry:\x01*\x12m\n\tCancelJob\x12\x1f.framehouse.v1.CancelJobRequest\x1a\x16.google.protobuf.Empty\"\'\xa0\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/{name=jobs/*}:cancel:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66ramehouse/v1/job.proto\x12\rframehouse.v1\x1a\x1e\x66ramehouse/v1/conversion.proto\x1a\x17\x66ramehouse/v1/key.proto\x1a\x1cgoogle/api/annotations.proto\x1a#google/longrunning/operations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x02\n\x0bJobMetadata\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.framehouse.v1.JobKind\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\'\n\x06stages\x18\x03 \x03(\x0b\x32\x17.framehouse.v1.JobStage\x12\x13\n\x0bissue_count\x18\x04 \x01(\x03\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x65stimated_end_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x06losses\x18\x08 \x03(\x0b\x32\x13.framehouse.v1.Loss\x12\x13\n\x0bwaiting_for\x18\t \x01(\t\"\xa1\x01\n\x08JobStage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x0c\n\x04\x64one\x18\x03 \x01(\x03\x12\r\n\x05total\x18\x04 \x01(\x03\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x10ListJobsResponse\x12+\n\x04jobs\x18\x01 \x03(\x0b\x32\x1d.google.longrunning.Operation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1f\n\x0fRetryJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*\x8e\x01\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fJOB_KIND_IMPORT\x10\x01\x12\x13\n\x0fJOB_KIND_EXPORT\x10\x02\x12\x14\n\x10JOB_KIND_CONVERT\x10\x03\x12\x12\n\x0eJOB_KIND_FETCH\x10\x04\x12\x15\n\x11JOB_KIND_SNAPSHOT\x10\x05\x32\x9d\x04\n\nJobService\x12`\n\x06GetJob\x12\x1c.framehouse.v1.GetJobRequest\x1a\x1d.google.longrunning.Operation\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/{name=jobs/*}\x12]\n\x08ListJobs\x12\x1e.framehouse.v1.ListJobsRequest\x1a\x1f.framehouse.v1.ListJobsResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/jobs\x12l\n\x08WatchJob\x12\x1e.framehouse.v1.WatchJobRequest\x1a\x1d.google.longrunning.Operation\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/{name=jobs/*}:watch0\x01\x12q\n\x08RetryJob\x12\x1e.framehouse.v1.RetryJobRequest\x1a\x1d.google.longrunning.Operation\"&\xa0\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/{name=jobs/*}:retry:\x01*\x12m\n\tCancelJob\x12\x1f.framehouse.v1.CancelJobRequest\x1a\x16.google.protobuf.Empty\"\'\xa0\xbb\x18\x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/{name=jobs/*}:cancel:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,24 +47,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['RetryJob']._serialized_options = b'\240\273\030\001\202\323\344\223\002\034\"\027/v1/{name=jobs/*}:retry:\001*'
   _globals['_JOBSERVICE'].methods_by_name['CancelJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['CancelJob']._serialized_options = b'\240\273\030\001\202\323\344\223\002\035\"\030/v1/{name=jobs/*}:cancel:\001*'
-  _globals['_JOBKIND']._serialized_start=991
-  _globals['_JOBKIND']._serialized_end=1133
+  _globals['_JOBKIND']._serialized_start=1012
+  _globals['_JOBKIND']._serialized_end=1154
   _globals['_JOBMETADATA']._serialized_start=229
-  _globals['_JOBMETADATA']._serialized_end=545
-  _globals['_JOBSTAGE']._serialized_start=548
-  _globals['_JOBSTAGE']._serialized_end=709
-  _globals['_GETJOBREQUEST']._serialized_start=711
-  _globals['_GETJOBREQUEST']._serialized_end=740
-  _globals['_LISTJOBSREQUEST']._serialized_start=742
-  _globals['_LISTJOBSREQUEST']._serialized_end=798
-  _globals['_LISTJOBSRESPONSE']._serialized_start=800
-  _globals['_LISTJOBSRESPONSE']._serialized_end=888
-  _globals['_WATCHJOBREQUEST']._serialized_start=890
-  _globals['_WATCHJOBREQUEST']._serialized_end=921
-  _globals['_RETRYJOBREQUEST']._serialized_start=923
-  _globals['_RETRYJOBREQUEST']._serialized_end=954
-  _globals['_CANCELJOBREQUEST']._serialized_start=956
-  _globals['_CANCELJOBREQUEST']._serialized_end=988
-  _globals['_JOBSERVICE']._serialized_start=1136
-  _globals['_JOBSERVICE']._serialized_end=1677
+  _globals['_JOBMETADATA']._serialized_end=566
+  _globals['_JOBSTAGE']._serialized_start=569
+  _globals['_JOBSTAGE']._serialized_end=730
+  _globals['_GETJOBREQUEST']._serialized_start=732
+  _globals['_GETJOBREQUEST']._serialized_end=761
+  _globals['_LISTJOBSREQUEST']._serialized_start=763
+  _globals['_LISTJOBSREQUEST']._serialized_end=819
+  _globals['_LISTJOBSRESPONSE']._serialized_start=821
+  _globals['_LISTJOBSRESPONSE']._serialized_end=909
+  _globals['_WATCHJOBREQUEST']._serialized_start=911
+  _globals['_WATCHJOBREQUEST']._serialized_end=942
+  _globals['_RETRYJOBREQUEST']._serialized_start=944
+  _globals['_RETRYJOBREQUEST']._serialized_end=975
+  _globals['_CANCELJOBREQUEST']._serialized_start=977
+  _globals['_CANCELJOBREQUEST']._serialized_end=1009
+  _globals['_JOBSERVICE']._serialized_start=1157
+  _globals['_JOBSERVICE']._serialized_end=1698
 # @@protoc_insertion_point(module_scope)

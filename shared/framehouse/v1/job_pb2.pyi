@@ -31,7 +31,7 @@ JOB_KIND_FETCH: JobKind
 JOB_KIND_SNAPSHOT: JobKind
 
 class JobMetadata(_message.Message):
-    __slots__ = ("kind", "target", "stages", "issue_count", "start_time", "end_time", "estimated_end_time", "losses")
+    __slots__ = ("kind", "target", "stages", "issue_count", "start_time", "end_time", "estimated_end_time", "losses", "waiting_for")
     KIND_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class JobMetadata(_message.Message):
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_END_TIME_FIELD_NUMBER: _ClassVar[int]
     LOSSES_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
     kind: JobKind
     target: str
     stages: _containers.RepeatedCompositeFieldContainer[JobStage]
@@ -48,7 +49,8 @@ class JobMetadata(_message.Message):
     end_time: _timestamp_pb2.Timestamp
     estimated_end_time: _timestamp_pb2.Timestamp
     losses: _containers.RepeatedCompositeFieldContainer[_conversion_pb2.Loss]
-    def __init__(self, kind: _Optional[_Union[JobKind, str]] = ..., target: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[JobStage, _Mapping]]] = ..., issue_count: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., estimated_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., losses: _Optional[_Iterable[_Union[_conversion_pb2.Loss, _Mapping]]] = ...) -> None: ...
+    waiting_for: str
+    def __init__(self, kind: _Optional[_Union[JobKind, str]] = ..., target: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[JobStage, _Mapping]]] = ..., issue_count: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., estimated_end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., losses: _Optional[_Iterable[_Union[_conversion_pb2.Loss, _Mapping]]] = ..., waiting_for: _Optional[str] = ...) -> None: ...
 
 class JobStage(_message.Message):
     __slots__ = ("name", "unit", "done", "total", "start_time", "end_time")

@@ -111,6 +111,25 @@ def test_what_came_as_one_dataset_goes_out_task_by_task() -> None:
             assert [kept[item["id"]] for item in theirs] == theirs
 
 
+def test_what_the_files_of_a_split_say_of_it_is_united_and_differences_are_told() -> None:
+    licences = [{"id": 1, "name": "BY"}, {"id": 2, "name": "NC"}, {"id": 1, "name": "ND"}]
+    files = archive(
+        instances=body(thing(4), info={"year": 2017, "url": "", "version": "1"}, licenses=licences[:1]),
+        labels=body(
+            {"id": 5, "category_id": 17}, info={"year": 2018, "url": "a", "version": "1"}, licenses=licences[1:]
+        ),
+        image_info=body(info={"contributor": "b", "version": ""}, licenses=[]),
+    )
+    found = read(files, "coco")
+    ((code, path, message),) = ((issue.code, issue.path, issue.message) for issue in found.issues)
+    assert (code, path) == ("INFO_DIFFERS", "annotations/labels_train2017.json")
+    assert message == "info year, licenses 1: another than in annotations/instances_train2017.json, which is kept"
+    written, _ = write(found.table, found.shelf, "coco", "coco")
+    said = json.loads(written["annotations/instances_train2017.json"])
+    assert said["info"] == {"year": 2017, "url": "a", "version": "1", "contributor": "b"}
+    assert said["licenses"] == licences[:2]
+
+
 def test_one_task_is_read_alone_where_it_is_named() -> None:
     found = read(everything(), "coco-keypoints")
     assert {item["kind"] for item in records(found)} == {Kind.SKELETON, Kind.POLYGON}

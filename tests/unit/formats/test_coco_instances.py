@@ -265,11 +265,15 @@ def test_many_parts_give_the_same_as_one(monkeypatch: pytest.MonkeyPatch) -> Non
     boxes = [annotation(id=i, image_id=(i * 7) % 40, segmentation=[SQUARE] if i % 3 else []) for i in range(400)]
     body = content(*boxes, images=images)
     whole = read({"instances_train.json": json.dumps(body)}, "coco")
-    monkeypatch.setattr(coco_planning, "PART_BYTES", 3000)
+    monkeypatch.setattr(coco_planning, "part_bytes", lambda total: 3000)
     monkeypatch.setattr("services.conversion.archive.CHUNK", 1000)
     parts = read({"instances_train.json": json.dumps(body)}, "coco")
     assert parts.plan.part_count > 5
     assert parts.table.equals(whole.table)
+    monkeypatch.setattr("services.conversion.reading.STEPS", 2)
+    steps = read({"instances_train.json": json.dumps(body)}, "coco")
+    assert steps.plan.part_count == -(-parts.plan.part_count // 4)
+    assert steps.table.equals(whole.table)
     assert whole.table.num_rows == 40
 
 

@@ -325,15 +325,20 @@ def test_a_file_is_cut_alike_whatever_its_chunks(size: int) -> None:
         assert element.line == text[: element.start].count(b"\n") + 1
 
 
-def test_what_cvat_images_cannot_hold_is_told() -> None:
-    found = read(track(box(0, 'keyframe="1" outside="1"') + box(1)), "cvat-video")
-    written, losses = write(found.table, found.shelf, "cvat-images", "cvat-video")
-    assert {loss.code: loss.annotation_count for loss in losses} == {
-        "FLAG_UNSUPPORTED": 2,
-        "TRACK_UNSUPPORTED": 2,
-        "OUTSIDE_LEFT_OUT": 1,
+@pytest.mark.parametrize("name", ["cvat-images", "coco-instances", "ultralytics-detect", "pascal-voc"])
+def test_objects_outside_are_not_written_as_if_they_were_there(name: str) -> None:
+    frames = {f"images/frame_{i:06d}.jpg": image() for i in range(2)}
+    found = read(track(box(0, 'keyframe="1" outside="1"') + box(1)) | frames, "cvat-video")
+    written, losses = write(found.table, found.shelf, name, "cvat-video")
+    counts = {loss.code: loss.annotation_count for loss in losses}
+    assert (counts["OUTSIDE_LEFT_OUT"], counts["TRACK_UNSUPPORTED"], counts["FLAG_UNSUPPORTED"]) == (1, 1, 1)
+    back = read(packed(written), name)
+    assert {path: len(row["annotations"]) for path, row in back.rows().items() if row["annotations"]} == {
+        "frame_000001.jpg": 1
     }
-    assert len(etree.fromstring(written["annotations.xml"]).findall("image/box")) == 1
+    kept, losses = write(found.table, found.shelf, "datumaro", "cvat-video")
+    assert not losses
+    assert len(read(packed(kept), "datumaro").rows()["frame_000000.jpg"]["annotations"]) == 1
 
 
 def test_polygons_of_several_rings_become_one() -> None:

@@ -1,5 +1,7 @@
 """Images without labels: found, put into splits by their folders, and written as they were read."""
 
+import json
+
 import pytest
 from whole_way import detect, image, packed, read, write
 
@@ -65,3 +67,14 @@ def test_it_is_guessed_only_where_nothing_could_be_labels() -> None:
 def test_an_archive_without_images_is_refused() -> None:
     with pytest.raises(errors.InvalidArgument, match="no images"):
         read(packed({"a.txt": b""}), "image-dir")
+
+
+def test_names_without_bytes_are_left_out_and_told_and_alone_refused() -> None:
+    listed = [{"id": i, "width": 40, "height": 30, "file_name": f"{name}.png"} for i, name in enumerate("ab")]
+    files = {"annotations/image_info_val.json": json.dumps({"images": listed}), "val/a.png": image(40, 30, "PNG")}
+    found = read(packed(files), "coco-image-info")
+    written, losses = write(found.table, found.shelf, "image-dir")
+    assert list(written) == ["images/val/a.png"]
+    assert [(loss.code, loss.image_count) for loss in losses] == [("IMAGE_MISSING", 1)]
+    with pytest.raises(errors.FailedPrecondition, match="there are names, and no bytes"):
+        write(found.table.slice(1), found.shelf, "image-dir")

@@ -51,6 +51,17 @@ def test_parts_are_whole_elements_and_leave_none_out(items: list[dict[str, Any]]
     assert read == items
 
 
+def test_parts_begin_where_the_file_can_be_unpacked_from() -> None:
+    data = json.dumps({"annotations": [{"id": i} for i in range(1000)]}).encode()
+    found = outline(data, 50)
+    found.begins = [0, *range(800, len(data), 1900)]
+    starts = [span.start for span in found.parts("annotations", 2000)]
+    assert len(starts) > 4
+    assert all(0 <= start - begin < 100 for start, begin in zip(starts[1:], found.begins[1:], strict=False))
+    found.begins = [0, 100]  # too near
+    assert all(2000 <= span.end - span.start < 2100 for span in found.parts("annotations", 2000)[:-1])
+
+
 @pytest.mark.parametrize(("data", "line"), [(b'{"a": [1,\n2', 2), (b'{"a": 1}\n}', 2), (b'{"a": "b\n', 2)])
 def test_what_is_cut_off_or_unbalanced_is_told_with_its_line(data: bytes, line: int) -> None:
     with pytest.raises(Malformed) as caught:

@@ -158,6 +158,21 @@ def test_an_object_with_several_boxes_is_told() -> None:
         assert read({"Annotations/1.xml": text, "JPEGImages/1.jpg": image()}, "pascal-voc").codes() == codes
 
 
+def test_what_lies_where_nothing_is_looked_for_is_told() -> None:
+    inside = box("dog", more=box("cat") + "\n<keypoints><x1>5</x1></keypoints>")
+    found = read({"a.xml": xml(inside, box("cat"), inside), "a.jpg": image()}, "pascal-voc")
+    assert names(found) == ["dog", "cat", "dog"]
+    assert [(issue.code, issue.line) for issue in found.issues] == [
+        ("ANNOTATION_INVALID", 1),
+        ("ANNOTATION_INVALID", 2),
+        ("FIELDS_NOT_READ", 2),
+    ]
+    assert (
+        found.issues[0].message
+        == "an object inside of an element object was left out; objects lie directly in annotation"
+    )
+
+
 def test_polygons_and_turned_boxes_of_other_dialects_are_read_and_written_again() -> None:
     ring = "<polygon><x1>10</x1><y1>20</y1><x2>30.5</x2><y2>20</y2><x3>30</x3><y3>40</y3></polygon>"
     turned = (

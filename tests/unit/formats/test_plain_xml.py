@@ -14,6 +14,14 @@ TEXTS = (
 )
 NUMBERS = ("1", "2.5", " 40 ", "-3", "1e1", "+4", "nan", "", "1_0", "1e-3", ".5", "7.", "1" * 120, "9" * 400)
 SIZES = ("640", "3", "1", "x", "0.4", "-1", "640.5", "9999999999", "The VOC2007 Database", " The VOC2012 Database\n")
+RINGS = (
+    *[("x1", "y1", "x2", "y2", "x3", "y3")] * 4,
+    ("x1", "x2", "x3", "y1", "y2", "y3"),
+    ("x0", "y0", "x1", "y1", "y2", "x2"),
+    ("x", "y", "x", "y", "x", "y"),
+    ("x1", "y1", "x1", "y2", "x3", "y3"),
+    ("x1", "y1", "a", "y2", "x3", "y3"),
+)
 BETWEEN = ("\n\t", "\r\n", " ", "x", "<!-- c -->", "<![CDATA[<x>]]>", "<?p?>")
 SPOILS = ("", "<", ">", "&", "\0", "</", "<a>", '"', "x", "/", "\ufffe")
 
@@ -56,12 +64,14 @@ def thing(pick: Random, depth: int = 0) -> str:
         1: lambda: f"<attribute><name>b</name><value type='string'>{pick.choice(TEXTS)}</value></attribute>",
         2: lambda: thing(pick, 1),
         3: lambda: leaves(["running"], TEXTS, pick),
-        4: lambda: leaves(("x1", "y1", "x2", "y2", "x3", "y3"), NUMBERS[:5], pick),
+        4: lambda: leaves(pick.choice(RINGS), NUMBERS[:5], pick),
         5: lambda: leaves(xml.TURNED, NUMBERS[:5], pick),
         6: lambda: leaves(("x", "y"), NUMBERS, pick),
         7: lambda: element("name", "cat", pick),
+        8: lambda: thing(pick, 1),
+        9: lambda: leaves(("a", "b"), TEXTS, pick),
     }
-    names = ("", "attributes", "part", "actions", "polygon", "robndbox", "point", "pose")
+    names = ("", "attributes", "part", "actions", "polygon", "robndbox", "point", "pose", "object", "keypoints")
     kind = pick.randint(1, 80)
     if kind in special:
         inside.append(element(names[kind], special[kind](), pick))

@@ -99,7 +99,7 @@ def again(found: Imported, name: str) -> Imported:
 @given(coco_files())
 def test_coco_instances(files: dict[str, bytes]) -> None:
     found = read(packed(files), "coco-instances")
-    assert not found.codes() - {"IMAGE_MISSING", "BOX_REACHES_OUTSIDE"}
+    assert not found.codes() - {"IMAGE_MISSING", "BOX_REACHES_OUTSIDE", "MASK_SIZE_DIFFERS"}
     back = again(found, "coco-instances")
     columns = [name for name in found.table.column_names if name != "original"]
     assert back.labels == found.labels

@@ -4,10 +4,11 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
+import pytest
 from cvat_documents import again, assert_same, document
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from whole_way import image, packed, read
+from whole_way import image, packed, read, write
 
 from framehouse.annotations.labels import labels_of
 
@@ -149,3 +150,26 @@ def test_videos_round_trip(files: dict[str, bytes]) -> None:
     found = read(packed(files), "cvat-video")
     assert not found.codes()
     assert_same(found, again(found, "cvat-video"))
+
+
+@pytest.mark.parametrize("boxes", [{"a": [(60, 35, 20, 10)], "b": [(1, 2, 3, 4)]}, {"a": [], "b": []}])
+def test_frames_of_several_sizes_round_trip(boxes: dict[str, list[tuple[int, ...]]]) -> None:
+    sizes = {"a": (100, 50), "b": (40, 30)}
+    elements = "".join(
+        f'<image id="{i}" name="{name}.png" width="{sizes[name][0]}" height="{sizes[name][1]}">'
+        + "".join(f'<box label="car" xtl="{x}" ytl="{y}" xbr="{x + w}" ybr="{y + h}"/>' for x, y, w, h in mine)
+        + "</image>"
+        for i, (name, mine) in enumerate(boxes.items())
+    )
+    pictures = {f"images/{name}.png": image(*size, "PNG") for name, size in sizes.items()}
+    there = read(packed({"annotations.xml": document(elements), **pictures}), "cvat-images")
+    written, losses = write(there.table, there.shelf, "cvat-video", "cvat-images")
+    assert {loss.code: loss.image_count for loss in losses}["IMAGE_SIZE_UNSUPPORTED"] == 2
+    found = read(packed(written), "cvat-video")
+    assert not found.codes()
+    # The box of the first frame is outside of the second: that it is gone is said where it was.
+    assert found.boxes("frame_000001.png") == [list(map(float, one)) for mine in boxes.values() for one in mine]
+    again, _ = write(found.table, found.shelf, "cvat-video", "cvat-video")
+    back = read(packed(again), "cvat-video")
+    assert not back.codes()
+    assert_same(found, back)

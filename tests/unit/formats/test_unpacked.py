@@ -31,7 +31,8 @@ def archive(stored: bytes, text: bytes = TEXT) -> Archive:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacked, "APART", 100_000)
+    monkeypatch.setattr(unpacked, "part_bytes", lambda total: 100_000)
+    monkeypatch.setattr(unpacked, "NEXT", 100)
     monkeypatch.setattr("services.conversion.archive.PIECE", 50_000)
 
 
@@ -46,10 +47,12 @@ def check(files: Archive, key: str, offset: int) -> None:
 @pytest.mark.parametrize("level", [1, 6])
 def test_a_packed_file_is_read_where_it_lies(level: int) -> None:
     files, seen = archive(deflated(level)), []
-    key, offset = unpacked.unpacked(files, 0, "labels", seen.append)
+    key, offset, begins = unpacked.unpacked(files, 0, "labels", seen.append)
     assert b"".join(seen) == TEXT
     assert key == "labels.points"
     assert len(files.bucket.objects[key]) > 5 * deflate_points.WINDOW  # it has several points
+    assert len(begins) > 5
+    assert max(np.diff(begins)) < 300_000
     check(files, key, offset)
 
 
@@ -57,7 +60,7 @@ def test_a_file_without_points_is_unpacked_beside(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(unpacked, "IN_VAIN", 2)
     monkeypatch.setattr(unpacked, "FRAME", 200_000)
     files, seen = archive(deflated(strategy=zlib.Z_FIXED)), []
-    key, offset = unpacked.unpacked(files, 0, "labels", seen.append)
+    key, offset, _ = unpacked.unpacked(files, 0, "labels", seen.append)
     assert b"".join(seen) == TEXT
     assert key == "labels.frames"
     check(files, key, offset)
@@ -68,7 +71,7 @@ def test_what_repeats_itself_is_read_where_it_was() -> None:
         b'{"a": 1, "b": [0,0,0,0]},\n' * 400_000 + b"the end"
     )  # so short when packed that a piece unpacks to more than is held
     files = archive(deflated(text=text), text)
-    key, offset = unpacked.unpacked(files, 0, "labels", lambda _: None)
+    key, offset, _ = unpacked.unpacked(files, 0, "labels", lambda _: None)
     for begin in range(len(text) % 500_000, len(text), 500_000):
         assert unpacked.fetch(files.bucket, key, offset + begin, 500_000) == text[begin:][:500_000]
 
@@ -85,7 +88,7 @@ def test_a_file_of_another_size_than_announced_is_damaged(size: int, said: str) 
 
 def test_an_archive_that_is_not_what_it_was_is_told() -> None:
     files = archive(deflated())
-    key, offset = unpacked.unpacked(files, 0, "labels", lambda _: None)
+    key, offset, _ = unpacked.unpacked(files, 0, "labels", lambda _: None)
     files.bucket.put("packs/a", b"before")
     with pytest.raises(FailedPrecondition, match="is not what it was"):
         unpacked.fetch(files.bucket, key, offset + 500_000, 1000)

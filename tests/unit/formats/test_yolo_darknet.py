@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from whole_way import detect, folder, image, packed, read, write
+from whole_way import Imported, detect, folder, image, packed, read, write
 
 from framehouse.annotations.schema import Kind
 from framehouse.runtime import errors
@@ -96,17 +96,41 @@ def test_classes_come_back() -> None:
     assert back.table.select(columns).sort_by("path").equals(found.table.select(columns).sort_by("path"))
 
 
-def test_what_has_no_folder_is_told() -> None:
+def _of_coco(**annotation: object) -> Imported:
+    """Three images, of the last only the name; the first and the last with an annotation."""
     coco = {
-        "images": [{"id": i, "width": 100, "height": 50, "file_name": f"{i}.jpg"} for i in (1, 2)],
-        "categories": [{"id": 1, "name": "a/b"}],
-        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}],
+        "images": [{"id": i, "width": 100, "height": 50, "file_name": f"{i}.jpg"} for i in (1, 2, 3)],
+        "categories": [{"id": 1, "name": "a/b"}, {"id": 2, "name": "c"}],
+        "annotations": [{"id": i, "image_id": i, "category_id": 1, **annotation} for i in (1, 3)],
     }
-    files = {"annotations/instances_train.json": json.dumps(coco), "images/train/1.jpg": image()}
-    found = read(files, "coco")
+    pictures = {f"images/train/{i}.jpg": image() for i in (1, 2)}
+    kind = "instances" if annotation else "labels"
+    return read({f"annotations/{kind}_train.json": json.dumps(coco), **pictures}, f"coco-{kind}")
+
+
+def test_what_has_no_folder_is_told() -> None:
+    found = _of_coco()
     written, losses = write(found.table, found.shelf, "ultralytics-classify")
-    assert not [name for name in written if name.endswith(".jpg")]
-    assert {loss.code for loss in losses} == {"KIND_UNSUPPORTED", "IMAGE_UNTAGGED", "CLASS_EMPTY", "NAME_CHANGED"}
+    assert set(written) == {"train/a_b/1.jpg"}
+    assert {loss.code: loss.image_count for loss in losses} == {
+        "IMAGE_UNTAGGED": 1,
+        "IMAGE_MISSING": 1,
+        "CLASS_EMPTY": 0,
+        "NAME_CHANGED": 0,
+    }
+
+
+@pytest.mark.parametrize(("annotation", "there"), [({"bbox": [1, 2, 3, 4]}, "there are box"), ({}, "and no bytes")])
+def test_an_archive_of_nothing_is_refused(annotation: dict[str, object], there: str) -> None:
+    found = _of_coco(**annotation)
+    table = found.table if annotation else found.table.slice(2)
+    with pytest.raises(
+        errors.FailedPrecondition, match=rf"nothing would be written: .*{there}.*; choose a format"
+    ) as said:
+        write(table, found.shelf, "ultralytics-classify")
+    assert said.value.reason == "NOTHING_TO_WRITE"
+    with pytest.raises(errors.InvalidArgument, match="nothing beside the images; leave without_images out"):
+        write(table, found.shelf, "ultralytics-classify", without_images=True)
 
 
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason="the fixtures are not here")

@@ -43,6 +43,11 @@ class Shelf(Bucket):
     def get_range(self, key: str, offset: int, length: int) -> bytes:
         return self.objects[key][offset : offset + length]
 
+    def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
+        data = self.get_range(key, offset, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     def get_tail(self, key: str, length: int) -> tuple[bytes, int]:
         return self.objects[key][-length:], len(self.objects[key])
 

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from framehouse.annotations import geometry
-from framehouse.annotations.schema import ANNOTATION_SCHEMA, Kind
+from framehouse.annotations import geometry, masks
+from framehouse.annotations.schema import ANNOTATION_SCHEMA, Flag, Kind
 from framehouse.store.issues import IssueLog
 from framehouse.v1.conversion_pb2 import BOX_POLICY_CLAMP, BOX_POLICY_KEEP, BoxPolicy
 from services.ingest.borders import mind_borders
@@ -69,3 +69,30 @@ def test_what_lies_wholly_outside_is_left_out() -> None:
     found, issues = minded([box(120, 10, 5, 5), box(5, 5, 5, 5)], BOX_POLICY_KEEP)
     assert [row["bbox"] for row in found] == [[5, 5, 5, 5]]
     assert [code for code, _ in issues] == ["BOX_OUTSIDE"]
+
+
+def test_where_an_object_was_last_may_lie_anywhere() -> None:
+    rows = [box(*place, flags=int(Flag.OUTSIDE)) for place in ((200, 10, 5, 5), (90, 40, 20, 5))]
+    found, issues = minded(rows, BOX_POLICY_CLAMP)
+    assert [row["bbox"] for row in found] == [row["bbox"] for row in rows]
+    assert not issues
+
+
+def mask(raster: list[list[int]]) -> dict:
+    grid = np.array(raster)
+    edges = np.flatnonzero(np.diff(grid.T.reshape(-1), prepend=0))
+    counts = masks.open_lists(pa.array([np.diff([0, *edges.tolist(), grid.size]).tolist()]))
+    return {"kind": int(Kind.MASK), "rle": masks.encode(counts)[0].as_py(), "rle_size": list(grid.shape)}
+
+
+def test_a_mask_with_room_to_spare_is_cut_to_its_image_and_others_are_told() -> None:
+    pixels = [[1, 0, 1], [0, 1, 1]]
+    rows = [mask(pixels), mask([[*row, 0, 0] for row in pixels] + [[0] * 5]), mask([*pixels, [0, 0, 1]]), mask([[1]])]
+    table, log = flat(rows), IssueLog()
+    size, path = np.array([[3.0, 2.0]]), pa.array(["a.jpg"])
+    found = mind_borders(table, np.zeros(4, np.int64), size, path, BOX_POLICY_KEEP, log).to_pylist()
+    assert [(row["rle"], row["rle_size"]) for row in found[:2]] == [(rows[0]["rle"], [2, 3])] * 2
+    assert [row["rle_size"] for row in found[2:]] == [[3, 3], [1, 1]]
+    ((code, message),) = [(row[0], row[4]) for row in log._rows]
+    assert code == "MASK_SIZE_DIFFERS"
+    assert message.startswith("2 masks are of another size than the image (3 × 3 pixels, and 3 × 2)")

@@ -2,6 +2,8 @@
 
 import io
 import random
+import struct
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from services.media import headers
 from services.media.decode import look
+from services.media.findings import Unusable
 from tests.unit.media.pictures import ALL_FORMATS, example
 
 MODES = {"png": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"), "jpeg": ("L", "RGB", "CMYK")}
@@ -54,6 +57,19 @@ def test_plain_files_are_told_as_pillow_does() -> None:
     assert plain(*PLAIN) == [by_pillow(data) for data in PLAIN]
     assert {told[1:] for told in plain(*PLAIN) if told} == {(37, 23)}
     assert plain() == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"name\0\5" + zlib.compress(b"x"), b"name", b"", b"a\0\0" + zlib.compress(bytes(2 << 20))]
+)
+def test_a_profile_that_no_decoder_takes_spoils_the_file_for_headers_too(body: bytes) -> None:
+    data = saved("RGB", "png")
+    assert plain(data) == [("png", 37, 23)]
+    chunk = struct.pack(">I", len(body)) + b"iCCP" + body + struct.pack(">I", zlib.crc32(b"iCCP" + body))
+    spoiled = data[:33] + chunk + data[33:]
+    assert plain(spoiled) == [None]
+    with pytest.raises(Unusable, match="is corrupted"):
+        by_pillow(spoiled)
 
 
 def test_what_may_turn_an_image_or_hold_others_is_left() -> None:

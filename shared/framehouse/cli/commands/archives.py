@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framehouse.cli.choices import reading, shaping, taking, volume_size, writing
-from framehouse.cli.options import Address, Json
+from framehouse.cli.options import Address, Json, VersionedName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ Tag = Annotated[
 To = Annotated[str, typer.Option("--to", help="The format to write, for instance coco-instances.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what the format cannot hold.")]
 OptionalOut = Annotated[
-    Path | None, typer.Option("--out", help="Where it goes: X.zip, or a new folder that it is unpacked into.")
+    Path | None, typer.Option("--out", "-o", help="Where it goes: X.zip, or a new folder that it is unpacked into.")
 ]
 
 
@@ -172,7 +172,7 @@ def _naming_job() -> Iterator[None]:
 
 @taking(choices=writing)
 def export_dataset(
-    name: Annotated[str, typer.Argument(help="The dataset, for instance cars; cars@3 for its version 3.")],
+    name: VersionedName,
     *,
     to: Annotated[str, typer.Option("--to", help="The format, for instance coco-instances; a recipe may say it.")] = "",
     out: OptionalOut = None,

@@ -1,13 +1,14 @@
 """`change`, `removals` and `splits`: many images of a dataset at once."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from framehouse.cli.options import Address, Json, Name
+from framehouse.cli.options import Address, DryRun, Json, Name
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+if TYPE_CHECKING:
+    from framehouse.v1.dataset_pb2 import ChangeImagesResponse
 
 ORDER = ("train", "val", "test")
 """What shares without names are of."""
@@ -40,17 +41,15 @@ def change(
 ) -> None:
     """Move images to a split, set their state, or remove them: by path or by filter, all or nothing."""
     from framehouse.cli import output, reach
-    from framehouse.client.errors import InvalidArgument
+    from framehouse.cli.asking import confirm
     from framehouse.client.names import dataset_name
 
     dataset_name(name)
     with reach.client(address) as client:
         etag = ""
         if remove and not yes and not dry_run:
-            if not sys.stdin.isatty():
-                raise InvalidArgument("nothing was removed: nobody is there to be asked", remedy="add --yes")
             asked = client.change_images(name, selection, images=paths or [], remove=True, validate_only=True)
-            typer.confirm(f"Remove {output.counted(asked.changed_count, 'image')} of {name}?", abort=True)
+            confirm(f"Remove {output.counted(asked.changed_count, 'image')} of {name}?", "nothing was removed")
             etag = asked.dataset.etag
         done = client.change_images(
             name,
@@ -62,13 +61,8 @@ def change(
             etag=etag,
             validate_only=dry_run,
         )
-    if as_json:
-        output.print_json(output.plain(done) | {"dryRun": dry_run})
-        return
     what = "removed" if remove else f"now {state}" if state else f"moved to {split}" if split else "moved to no split"
-    print(f"{output.counted(done.changed_count, 'image')} {f'would be {what}' if dry_run else what}")
-    if not dry_run:
-        print(f"{name}: {output.splits(done.dataset.splits)}")
+    _print_done(name, done, what, dry_run, as_json)
 
 
 def removals(
@@ -93,12 +87,7 @@ def removals(
     with reach.client(address) as client:
         if paths or removal or selection:
             done = client.restore_images(name, selection, removal=removal, images=paths or [], validate_only=dry_run)
-            if as_json:
-                output.print_json(output.plain(done) | {"dryRun": dry_run})
-                return
-            print(f"{output.counted(done.changed_count, 'image')} {'would be put back' if dry_run else 'put back'}")
-            if not dry_run:
-                print(f"{name}: {output.splits(done.dataset.splits)}")
+            _print_done(name, done, "put back", dry_run, as_json)
             return
         found = list(client.list_removals(name))
     if as_json:
@@ -168,6 +157,17 @@ def splits(
     )
     if changed is not None:
         print(f"{output.counted(changed, 'image')} {'would change' if dry_run else 'changed'} their split")
+
+
+def _print_done(name: str, done: "ChangeImagesResponse", what: str, dry_run: bool, as_json: bool) -> None:
+    from framehouse.cli import output
+
+    if as_json:
+        output.print_json(output.plain(done) | {"dryRun": dry_run})
+        return
+    print(f"{output.counted(done.changed_count, 'image')} {f'would be {what}' if dry_run else what}")
+    if not dry_run:
+        print(f"{name}: {output.splits(done.dataset.splits)}")
 
 
 def parse_shares(text: str) -> dict[str, float]:

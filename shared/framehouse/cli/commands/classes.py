@@ -1,30 +1,34 @@
 """`classes`: the classes of a dataset with their counts, and what can be done to them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framehouse.cli.groups import listing
-from framehouse.cli.options import Address, Json, Name
+from framehouse.cli.options import Address, DryRun, Json, Name, VersionedName
 
 if TYPE_CHECKING:
     from framehouse.v1.dataset_pb2 import ClassChange
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Class = Annotated[str, typer.Argument(metavar="CLASS", help="The class.")]
 Classes = Annotated[list[str], typer.Argument(metavar="CLASS", help="One class or more.")]
 
 
 def register(app: typer.Typer) -> None:
     group = listing("classes")
-    for name, command in COMMANDS.items():
-        group.command(name)(command)
-    app.add_typer(group, help="List the classes of a dataset (framehouse classes NAME), or change them.")
+    group.command("list")(listed)
+    group.command("add")(add)
+    group.command("rename")(rename)
+    group.command("recolour")(recolour)
+    group.command("merge")(merge)
+    group.command("delete")(delete)
+    group.command("reorder")(reorder)
+    app.add_typer(group, help="List the classes of a dataset (framehouse classes NAME); change them.")
 
 
 def listed(
-    name: Annotated[str, typer.Argument(help="The dataset, for instance cars; cars@3 for its version 3.")],
+    name: VersionedName,
     as_json: Json = False,
     address: Address = None,
 ) -> None:
@@ -136,17 +140,6 @@ def reorder(
     from framehouse.client import classes as changes
 
     _make(name, [changes.reorder(classes)], dry_run, as_json, address)
-
-
-COMMANDS: dict[str, Callable[..., None]] = {
-    "list": listed,
-    "add": add,
-    "rename": rename,
-    "recolour": recolour,
-    "merge": merge,
-    "delete": delete,
-    "reorder": reorder,
-}
 
 
 def _make(name: str, changes: "Sequence[ClassChange]", dry_run: bool, as_json: bool, address: str | None) -> None:

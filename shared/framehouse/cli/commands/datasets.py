@@ -104,14 +104,13 @@ def show(name: Name, as_json: Json = False, address: Address = None) -> None:
         output.print_json(output.plain(dataset))
         return
     print(dataset.name)
-    task = dataset_pb2.Task.Name(dataset.task).removeprefix("TASK_").lower() if dataset.task else ""
     output.print_facts(
         {
             "title": dataset.display_name,
             "about": dataset.description,
             "licence": dataset.license + (", bound to that of its source" if dataset.license_locked else ""),
             "visible": "to everybody" if dataset.visibility == dataset_pb2.VISIBILITY_PUBLIC else "to its owner",
-            "task": task,
+            "task": output.word(dataset_pb2.Task, dataset.task) if dataset.task else "",
             "cloned from": dataset.cloned_from.replace("/datasets/", "/").removeprefix("users/"),
             "version": dataset.version or "",
             "stars": f"{dataset.star_count}{', yours too' if dataset.starred else ''}",
@@ -274,6 +273,7 @@ def delete(
 ) -> None:
     """Move a dataset to the trash, or remove it for ever."""
     from framehouse.cli import output, reach
+    from framehouse.cli.asking import confirm
     from framehouse.client.errors import InvalidArgument, NotFound
 
     with reach.client(address) as client:
@@ -287,10 +287,8 @@ def delete(
         except (NotFound, InvalidArgument):
             dataset = _of_trash(client, name)
         if not yes:
-            if not sys.stdin.isatty():
-                raise InvalidArgument(f"{name} was not removed: nobody is there to be asked", remedy="add --yes")
             images = output.counted(dataset.image_count, "image")
-            typer.confirm(f"Remove {name} with {images} and their annotations for ever?", abort=True)
+            confirm(f"Remove {name} with {images} and their annotations for ever?", f"{name} was not removed")
         if not dataset.HasField("delete_time"):
             dataset = client.delete_dataset(name, dataset.etag)
         client.purge_dataset(dataset.uid, user=dataset.name.split("/")[1])

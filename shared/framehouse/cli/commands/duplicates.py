@@ -23,7 +23,9 @@ def duplicates(
     distance: Annotated[
         int, typer.Option(min=0, max=8, help="Those that look alike: 1 is most alike, 8 least; 0 for the same bytes.")
     ] = 0,
-    limit: Annotated[int, typer.Option(min=1, help="Show so many groups.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Show so many groups; 20 without it, all with --json.")
+    ] = None,
     as_json: Json = False,
     address: Address = None,
 ) -> None:
@@ -31,13 +33,14 @@ def duplicates(
     from framehouse.cli import output, reach
     from framehouse.client.names import dataset_name
 
-    dataset_name(name)
+    full = dataset_name(name)
     with reach.client(address) as client:
         found = client.list_duplicates(name, distance)
         if as_json:
-            output.print_json_list({"dataset": dataset_name(name)}, "groups", (output.plain(group) for group in found))
+            documents = (output.plain(group) for group in islice(found, limit))
+            output.print_json_list({"dataset": full}, "groups", documents)
             return
-        shown = list(islice(found, limit))
+        shown = list(islice(found, limit or 20))
         groups = [*((one.image_count, one.size, len(one.splits)) for one in (*shown, *found))]
     if not groups:
         print("no images look alike" if distance else "no image is there twice", file=sys.stderr)

@@ -2,14 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framehouse.cli.groups import listing
 from framehouse.cli.options import Address, Json
 
-Export = Annotated[str, typer.Argument(metavar="EXPORT", help="The export, by its name or id.")]
+if TYPE_CHECKING:
+    from framehouse.v1.export_pb2 import Export
+
+ExportName = Annotated[str, typer.Argument(metavar="EXPORT", help="The export, by its name or id.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -19,7 +22,7 @@ def register(app: typer.Typer) -> None:
     group.command("download")(download)
     group.command("delete")(delete)
     app.add_typer(
-        group, help="List exports, or those of a dataset (framehouse exports NAME); show, fetch or remove them."
+        group, help="List the exports, or those of a dataset (framehouse exports NAME); show, fetch, remove them."
     )
 
 
@@ -29,12 +32,11 @@ def listed(
     as_json: Json = False,
     address: Address = None,
 ) -> None:
-    """List exports, newest first."""
+    """List the exports, newest first."""
     from contextlib import closing
     from itertools import islice
 
     from framehouse.cli import output, reach
-    from framehouse.client.names import short_name
 
     with reach.client(address) as client, closing(client.list_exports(name)) as exports:
         found = list(islice(exports, limit))
@@ -48,7 +50,7 @@ def listed(
             (
                 (
                     one.name.removeprefix("exports/"),
-                    short_name(one.dataset) + (f"@{one.version}" if one.version else ""),
+                    _source(one),
                     one.format,
                     one.image_count,
                     len(one.files),
@@ -63,7 +65,7 @@ def listed(
 
 
 def show(
-    export: Export,
+    export: ExportName,
     hours: Annotated[
         float, typer.Option(min=0.01, max=168, metavar="HOURS", help="How long the URLs live.", show_default=False)
     ] = 24,
@@ -72,7 +74,6 @@ def show(
 ) -> None:
     """Show one export, with URLs to fetch its files from without any key."""
     from framehouse.cli import output, reach
-    from framehouse.client.names import short_name
 
     with reach.client(address) as client:
         found = client.get_export(_name(export), round(hours * 3600))
@@ -82,7 +83,7 @@ def show(
     print(found.name)
     output.print_facts(
         {
-            "of": short_name(found.dataset) + (f"@{found.version}" if found.version else ""),
+            "of": _source(found),
             "format": found.format,
             "filter": found.write.filter,
             "images": found.image_count,
@@ -100,8 +101,8 @@ def show(
 
 
 def download(
-    export: Export,
-    out: Annotated[Path, typer.Option("--out", help="X.zip, or a new folder that it is unpacked into.")],
+    export: ExportName,
+    out: Annotated[Path, typer.Option("--out", "-o", help="X.zip, or a new folder that it is unpacked into.")],
     as_json: Json = False,
     address: Address = None,
 ) -> None:
@@ -117,7 +118,7 @@ def download(
         print(path)
 
 
-def delete(export: Export, as_json: Json = False, address: Address = None) -> None:
+def delete(export: ExportName, as_json: Json = False, address: Address = None) -> None:
     """Remove an export and its files."""
     from framehouse.cli import output, reach
 
@@ -132,3 +133,10 @@ def delete(export: Export, as_json: Json = False, address: Address = None) -> No
 
 def _name(export: str) -> str:
     return f"exports/{export.removeprefix('exports/')}"
+
+
+def _source(export: "Export") -> str:
+    """What it was made of: `cars`, `cars@3`."""
+    from framehouse.client.names import short_name
+
+    return short_name(export.dataset) + (f"@{export.version}" if export.version else "")

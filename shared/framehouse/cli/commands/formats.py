@@ -72,10 +72,10 @@ def _print_one(one: "Format") -> None:
 
 
 def _kinds(one: "Format") -> str:
+    from framehouse.cli import output
     from framehouse.v1.annotation_pb2 import AnnotationKind
 
-    names = (AnnotationKind.Name(kind).removeprefix("ANNOTATION_KIND_").lower() for kind in one.kinds)
-    return ", ".join(name.replace("_", " ") for name in names)
+    return ", ".join(output.word(AnnotationKind, kind) for kind in one.kinds)
 
 
 def _yes(value: bool) -> str:

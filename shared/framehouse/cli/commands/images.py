@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from framehouse.cli.options import Address, Json, Name
+from framehouse.cli.options import Address, Json, Name, VersionedName
 
 if TYPE_CHECKING:
     from framehouse.v1.dataset_pb2 import Annotation
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def images(
-    name: Annotated[str, typer.Argument(help="The dataset, for instance cars; cars@3 for its version 3.")],
+    name: VersionedName,
     selection: Annotated[
         str, typer.Option("--filter", metavar="FILTER", help="Only these, for instance 'split = val AND label:car'.")
     ] = "",
@@ -83,7 +83,9 @@ def images(
 def image(
     name: Name,
     path: ImagePath,
-    out: Annotated[Path | None, typer.Option(help="Write the file here, byte for byte as it came in.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the file here, byte for byte as it came in.")
+    ] = None,
     as_json: Json = False,
     address: Address = None,
 ) -> None:
@@ -135,6 +137,7 @@ def render(
     label: Annotated[list[str] | None, typer.Option(help="Only annotations of this class; may be repeated.")] = None,
     no_annotations: Annotated[bool, typer.Option("--no-annotations", help="Leave the annotations out.")] = False,
     no_labels: Annotated[bool, typer.Option("--no-labels", help="Leave the names of the classes out.")] = False,
+    as_json: Json = False,
     address: Address = None,
 ) -> None:
     """Draw an image with its annotations."""
@@ -157,7 +160,10 @@ def render(
             labels=label or (),
         )
     _write(out, data)
-    print(f"{out}: {output.size(len(data))}")
+    if as_json:
+        output.print_json({"out": str(out), "size": len(data)})
+    else:
+        print(f"{out}: {output.size(len(data))}")
 
 
 def annotate(
@@ -227,9 +233,10 @@ def _annotations(file: str) -> "list[Annotation]":
 
 def _state(state: int) -> str:
     """`verified empty`."""
+    from framehouse.cli import output
     from framehouse.v1.dataset_pb2 import ImageState
 
-    return ImageState.Name(state).removeprefix("IMAGE_STATE_").lower().replace("_", " ")
+    return output.word(ImageState, state)
 
 
 def _part(text: str) -> tuple[int, int, int, int] | None:
@@ -247,17 +254,7 @@ def _part(text: str) -> tuple[int, int, int, int] | None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Writes a file that is there when it is whole."""
-    import os
+    from framehouse.cli.whole_file import whole_file
 
-    from framehouse.client.errors import unwritable
-
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    with whole_file(path) as part:
+        part.write_bytes(data)

@@ -75,34 +75,26 @@ def write_csv(path: Path, found: "Iterable[Issue]") -> int:
     `InvalidArgument` where the file cannot be written.
     """
     import csv
-    import os
 
-    from framehouse.client.errors import unwritable
+    from framehouse.cli.whole_file import whole_file
 
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     count = 0
-    try:
-        try:
-            with part.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\r\n")
-                writer.writerow(COLUMNS)
-                for one in found:
-                    texts = (severity_name(one), one.code, one.path, str(one.line or ""), one.message, one.remedy)
-                    writer.writerow("'" + text if text.startswith(FORMULA) else text for text in texts)
-                    count += 1
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow(COLUMNS)
+        for one in found:
+            texts = (severity_name(one), one.code, one.path, str(one.line or ""), one.message, one.remedy)
+            writer.writerow("'" + text if text.startswith(FORMULA) else text for text in texts)
+            count += 1
     return count
 
 
 def severity_name(issue: "Issue") -> str:
     """As `--severity` has it."""
+    from framehouse.cli import output
     from framehouse.v1.annotation_pb2 import Severity
 
-    return Severity.Name(issue.severity).removeprefix("SEVERITY_").lower()
+    return output.word(Severity, issue.severity)
 
 
 def _issues(pages: "Iterable[ListIssuesResponse]", limit: int) -> "Iterator[Issue]":

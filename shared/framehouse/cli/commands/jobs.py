@@ -2,12 +2,15 @@
 
 import sys
 from textwrap import shorten
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framehouse.cli.groups import listing
 from framehouse.cli.options import Address, Json
+
+if TYPE_CHECKING:
+    from framehouse.v1.job_pb2 import JobMetadata
 
 SHOWN = 80
 """So many letters of an error at most; `--json` has all of it."""
@@ -17,7 +20,7 @@ def register(app: typer.Typer) -> None:
     group = listing("jobs", is_bare=True)
     group.command("list")(listed)
     group.command("retry")(retry)
-    app.add_typer(group, help="List the jobs, or start one again.")
+    app.add_typer(group, help="List the jobs; start one again.")
 
 
 def retry(
@@ -41,7 +44,7 @@ def retry(
         result = output.response(done)
         output.print_json({"name": done.name, "metadata": output.plain(metadata), "response": output.plain(result)})
     else:
-        kind = job_pb2.JobKind.Name(metadata.kind).removeprefix("JOB_KIND_").lower()
+        kind = output.word(job_pb2.JobKind, metadata.kind)
         print(f"{done.name}: {kind} of {output.visible(short_name(metadata.target))} done")
 
 
@@ -57,8 +60,7 @@ def listed(as_json: Json = False, address: Address = None) -> None:
     for one in found:
         metadata = job_pb2.JobMetadata()
         one.metadata.Unpack(metadata)
-        state = _state(one.done, one.error.code)
-        kind = job_pb2.JobKind.Name(metadata.kind).removeprefix("JOB_KIND_").lower()
+        state = "waiting" if metadata.waiting_for else _state(one.done, one.error.code)
         seconds = output.seconds_between(metadata.start_time, metadata.end_time)
         documents.append(
             {
@@ -71,10 +73,10 @@ def listed(as_json: Json = False, address: Address = None) -> None:
         rows.append(
             (
                 one.name,
-                kind,
+                output.word(job_pb2.JobKind, metadata.kind),
                 short_name(metadata.target),
                 state,
-                shorten(one.error.message, SHOWN, placeholder=" …") if one.error.code else _stage(metadata),
+                shorten(one.error.message or metadata.waiting_for, SHOWN, placeholder=" …") or _stage(metadata),
                 output.when(metadata.start_time),
                 f"{seconds:.1f} s",
             )
@@ -95,11 +97,9 @@ def _state(done: bool, code: int) -> str:
     return "cancelled" if code == 1 else "failed"
 
 
-def _stage(metadata: object) -> str:
+def _stage(metadata: "JobMetadata") -> str:
     """The last stage that has begun and not ended."""
     from framehouse.client.progress import stages
-    from framehouse.v1 import job_pb2
 
-    assert isinstance(metadata, job_pb2.JobMetadata)
     going = [one for one in stages(metadata) if not one.ended]
     return f"{going[-1].stage} {going[-1].done:,}/{going[-1].total:,}" if going else ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 
 Owner = Annotated[
-    str, typer.Option(help="A user, for instance ann; without it the one of FRAMEHOUSE_USER, else local.")
+    str, typer.Option(help="A user, for instance ann; without it the one of FRAMEHOUSE_USER, else the key's.")
 ]
 
 
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(listed)
     group.command("create")(create)
     group.command("revoke")(revoke)
-    app.add_typer(group, help="List the keys of a user, make and revoke them.")
+    app.add_typer(group, help="List the keys of a user; make and revoke them.")
 
 
 def listed(owner: Owner = "", as_json: Json = False, address: Address = None) -> None:
@@ -124,7 +124,7 @@ def _end(text: str) -> datetime | None:
 
 
 def _scopes(key: "key_pb2.Key") -> str:
-    from framehouse.client.aio import SCOPES
+    from framehouse.client.methods.keys import SCOPES
 
     return ", ".join(name for name, number in SCOPES.items() if number in key.scopes)
 

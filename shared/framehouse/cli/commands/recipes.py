@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
     group.command("save")(save)
     group.command("delete")(delete)
     app.add_typer(
-        group, help="List the recipes: what exports are like, kept under names for `framehouse export --recipe`."
+        group, help="List the recipes, what exports are like, for `framehouse export --recipe`; save and remove them."
     )
 
 
@@ -61,10 +61,9 @@ def show(recipe: Recipe, as_json: Json = False, address: Address = None) -> None
         return
     print(found.name)
     said = json_format.MessageToDict(found.write, preserving_proto_field_name=True)
-    facts = {"title": output.visible(found.display_name), "changed": output.when(found.update_time)}
+    facts = {"title": found.display_name, "changed": output.when(found.update_time)}
     for name, value in said.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        facts[name.replace("_", " ")] = output.visible(text)
+        facts[name.replace("_", " ")] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     output.print_facts(facts)
 
 
@@ -96,10 +95,11 @@ def save(
 def delete(recipe: Recipe, as_json: Json = False, address: Address = None) -> None:
     """Remove a recipe. What was exported with it stays."""
     from framehouse.cli import output, reach
+    from framehouse.client.names import recipe_name
 
     with reach.client(address) as client:
         client.delete_recipe(recipe)
     if as_json:
-        output.print_json({"recipe": recipe})
+        output.print_json({"name": recipe_name(recipe)})
     else:
         print(f"{recipe} is removed")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Auth(StrEnum):
     """FRAMEHOUSE_AUTH."""
 
-    none = "none"
-    api_key = "api_key"
+    NONE = "none"
+    API_KEY = "api_key"
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it goes on.")] = False,
     auth: Annotated[
         Auth, typer.Option(envvar="FRAMEHOUSE_AUTH", help="Who may call: everybody on this machine, or who has a key.")
-    ] = Auth.none,
+    ] = Auth.NONE,
 ) -> None:
     """Start the suite on this machine; Ctrl-C stops it."""
     from framehouse.cli.stack.folder import open_folder
@@ -168,7 +168,7 @@ def _print_addresses(info: "StackInfo") -> None:
 def _print_key(folder: "Folder", auth: Auth) -> None:
     from framehouse.client.address import admin_key_file
 
-    if auth is Auth.api_key:
+    if auth is Auth.API_KEY:
         print(f"  Calls need a key. That of an administrator is in {admin_key_file(folder.root)}, which commands on")
         print("  this data folder read by themselves; `framehouse keys create` makes keys for others.")
 

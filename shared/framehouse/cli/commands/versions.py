@@ -1,7 +1,6 @@
 """`versions`: what a dataset was at some moments, for ever; made, shown, compared, restored, and fetched."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,13 +18,18 @@ Description = Annotated[str, typer.Option("--description", "-m", help="What is t
 
 def register(app: typer.Typer) -> None:
     group = listing("versions")
-    for name, command in COMMANDS.items():
-        group.command(name)(command)
-    app.add_typer(group, help="List the versions of a dataset (framehouse versions NAME), make, compare, restore them.")
+    group.command("list")(listed)
+    group.command("create")(create)
+    group.command("show")(show)
+    group.command("describe")(describe)
+    group.command("compare")(compare)
+    group.command("restore")(restore)
+    group.command("download")(download)
+    app.add_typer(group, help="List the versions of a dataset (framehouse versions NAME); make, compare, restore them.")
 
 
 def listed(name: Name, as_json: Json = False, address: Address = None) -> None:
-    """List the versions of a dataset, the newest first."""
+    """List the versions of a dataset, newest first."""
     from framehouse.cli import output, reach
     from framehouse.client.names import dataset_name
 
@@ -35,7 +39,7 @@ def listed(name: Name, as_json: Json = False, address: Address = None) -> None:
     if as_json:
         output.print_json({"dataset": full, "versions": [output.plain(one) for one in found]})
     elif not found:
-        print(f"{name} has no versions yet; framehouse versions create {name} makes one", file=sys.stderr)
+        print(f"{name} has no versions yet; make one with `framehouse versions create {name}`", file=sys.stderr)
     else:
         output.print_table(
             ("version", "images", "annotations", "classes", "splits", "snapshot", "made", "description"),
@@ -121,18 +125,15 @@ def restore(
 ) -> None:
     """Make a dataset what a version of it is. What it is now is lost, unless a version was made of it."""
     from framehouse.cli import output, reach
-    from framehouse.client.errors import InvalidArgument
+    from framehouse.cli.asking import confirm
 
     dataset = name.rpartition("@")[0]
     with reach.client(address) as client:
         etag = ""
         if not yes:
-            there = client.get_version(name)
-            if not sys.stdin.isatty():
-                raise InvalidArgument("nothing was restored: nobody is there to be asked", remedy="add --yes")
-            now = client.get_dataset(dataset)
+            there, now = client.get_version(name), client.get_dataset(dataset)
             before, after = (output.counted(one.image_count, "image") for one in (now, there))
-            typer.confirm(f"Replace {before} of {dataset} by {after} of {name}?", abort=True)
+            confirm(f"Replace {before} of {dataset} by {after} of {name}?", "nothing was restored")
             etag = now.etag
         done = client.restore_version(name, etag=etag)
     if as_json:
@@ -168,7 +169,7 @@ def _print(version: "Version", name: str, as_json: bool) -> None:
     print(f"{name}: {output.counted(version.image_count, 'image')}")
     output.print_facts(
         {
-            "description": output.visible(version.description),
+            "description": version.description,
             "annotations": version.annotation_count,
             "classes": version.class_count,
             "image bytes": output.size(version.image_bytes),
@@ -213,14 +214,3 @@ def _print_comparison(found: "CompareVersionsResponse") -> None:
             print(output.visible(f"{sign} {path}"))
         if count > 10:
             print(f"{sign} … and {count - 10:,} more")
-
-
-COMMANDS: dict[str, Callable[..., None]] = {
-    "list": listed,
-    "create": create,
-    "show": show,
-    "describe": describe,
-    "compare": compare,
-    "restore": restore,
-    "download": download,
-}
