@@ -22,7 +22,6 @@ PATIENCE_SECONDS = 60.0
 """How long the store may be away before its user is told."""
 MISMATCHES = 3
 """How often a part may arrive with other bytes than were sent."""
-CHECK = "check that this machine reaches it"
 FIRST_BACKOFF = 0.25
 LONGEST_BACKOFF = 8.0
 CHUNK = 1 << 20
@@ -188,7 +187,8 @@ def _with_retries(url: str, attempt: Callable[[], T], stop: threading.Event, pla
                 fails = isinstance(error, _Passing) and error.status == 500
                 raise Unavailable(
                     f"the object store at {host} {'fails' if fails else 'does not answer'}: {error}",
-                    remedy=f"{'make room on its disk, if that is full' if fails else CHECK}, and try again",
+                    remedy=("make room on its disk, if that is full" if fails else "check that this machine reaches it")
+                    + ", and try again",
                     reason="STORE_FAILS" if fails else "STORE_UNREACHABLE",
                     facts={"address": host},
                 ) from error
